@@ -345,6 +345,7 @@ WITH_EXAMPLES = (
     "handstyle/network",
     "handstyle/losses",
     "handstyle/optimize",
+    "handstyle/painting",
     "handstyle/cli",
     "handstyle/book",
     "weights_tools",

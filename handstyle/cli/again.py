@@ -305,7 +305,20 @@ def _compare_runs(picture: Path, recipe: Recipe, new: Recipe, written: Path | No
 
 
 def picture_info(picture: Path, recipe: Recipe) -> list[str]:
-    """Return lines that describe a picture: settings that differ from its preset, network, inputs, machine, result."""
+    r"""Return lines that describe a picture: settings that differ from its preset, network, inputs, machine, result.
+
+    Examples
+    --------
+    >>> recipe = Recipe({"size": 256}, inputs=[Input("style", "painting.jpg", "5e1f")], result={"loss": 0.5})
+    >>> print("\n".join(picture_info(Path("out.png"), recipe)))
+    settings that differ from the preset handstyle:
+      size = 256
+    style: painting.jpg (sha256 5e1f)
+    result:
+      loss = 0.5
+    with the same settings: handstyle stylize PHOTOGRAPH painting.jpg --config out.png
+    painted again, and compared: handstyle again out.png
+    """
 
     def lines(head: str, table: dict[str, Any]) -> list[str]:
         return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []

@@ -27,14 +27,27 @@ SHORT_HELP = {
 
 
 def parameter_descriptions(one: type) -> dict[str, str]:
-    """Return the description of each parameter in a numpydoc docstring."""
+    """Return the description of each parameter in a numpydoc docstring.
+
+    Examples
+    --------
+    >>> from handstyle.painting.config import SizeConfig
+    >>> parameter_descriptions(SizeConfig)["enlarge"]
+    'Enlarge a photograph that is smaller than the output.'
+    """
     body = inspect.cleandoc(one.__doc__ or "").split("----------\n", 1)[-1]
     pairs = re.findall(r"^(\w+) : .*\n((?:    .*\n?|\n(?=    ))+)", body + "\n", re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in pairs}
 
 
 def help_text(text: str, hint: Any, default: Any, everything: bool) -> str:
-    """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default."""
+    """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default.
+
+    Examples
+    --------
+    >>> help_text("The size in pixels. Smaller ones are enlarged.", int, 512, everything=False)
+    'The size in pixels. [512]'
+    """
     said = text if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", text)[0].rstrip(".") + "."
     listed = literal_values(hint)
     if isinstance(default, tuple):

@@ -71,7 +71,16 @@ def _default_names(path: Path) -> list[Path]:
 
 
 def make_folder(folder: Path, flag: str) -> None:
-    """Create the folder that a flag names, unless it exists."""
+    """Create the folder that a flag names, unless it exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     make_folder(Path(folder, "painted"), "-o")
+    ...     Path(folder, "painted").is_dir()
+    True
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -63,7 +63,13 @@ Finish = Callable[[Result], Result]
 
 
 def commands(everything: bool) -> dict[str, Any]:
-    """Return the commands by name; their help shows all flags if `everything` is true, else only the common ones."""
+    """Return the commands by name; their help shows all flags if `everything` is true, else only the common ones.
+
+    Examples
+    --------
+    >>> list(commands(everything=False))
+    ['stylize', 'texture', 'reconstruct']
+    """
     of_stylize = make_flags("StylizeFlags", STYLIZE_NAMES, everything)
     of_texture = make_flags("TextureFlags", TEXTURE_NAMES, everything, vars(texture_config(StyleConfig())))
     defaults = vars(reconstruction_config("relu4_2", "content"))
@@ -152,7 +158,14 @@ def commands(everything: bool) -> dict[str, Any]:
 
 
 def with_output(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
-    """Return the path of the output, by default a free name, and the settings with the path of the checkpoint."""
+    """Return the path of the output, by default a free name, and the settings with the path of the checkpoint.
+
+    Examples
+    --------
+    >>> settings = resolve(make_flags("Flags", ["size"], everything=False))
+    >>> with_output(Path("out.png"), "photograph_painting.png", settings)[0].name
+    'out.png'
+    """
     run = settings.run
     output = expand_path(output or default_output(Path(default), run))
     if not output.name:

@@ -82,6 +82,15 @@ def styles_and_blend(
 
     If every value of the dict is a number, its keys are paintings and its values weights, for `style_blend`. Otherwise
     its keys are regions and its values paintings, for `style_region`.
+
+    Examples
+    --------
+    >>> options = {}
+    >>> styles_and_blend({"a.jpg": 1, "b.jpg": 3}, options), options
+    (['a.jpg', 'b.jpg'], {'style_blend': (1, 3)})
+    >>> options = {}
+    >>> styles_and_blend({"red": "a.jpg"}, options), options
+    (['a.jpg'], {'style_region': ('red',)})
     """
     if isinstance(styles, Mapping):
         weights = all(isinstance(value, Real) for value in styles.values())
@@ -105,6 +114,16 @@ def read_argument(
     """Read the picture that was given for the parameter `name`.
 
     A file is reduced while it is read, to the long side that `target` returns for its height and width.
+
+    Examples
+    --------
+    >>> read_argument("content", np.zeros((16, 24, 3)), max, None).pixels.shape
+    (16, 24, 3)
+    >>> try:
+    ...     read_argument("content", 7, max, None)
+    ... except HandstyleError as error:
+    ...     print(error)
+    content=int: give a path, a PIL image or an array (H, W, 3) of 0 to 255
     """
     if isinstance(picture, np.ndarray | Picture):
         return read_picture(picture)
@@ -124,6 +143,14 @@ def user_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term
     ------
     HandstyleError
         If a term lacks an attribute of `Term`, or its `tap` is not a layer of the network.
+
+    Examples
+    --------
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights())
+    >>> [term.name for term in user_terms(lambda network, size: [VariationTerm(name="mine")], network, (32, 32))]
+    ['mine']
     """
     found = terms(network, size) if callable(terms) else terms or ()
     if not isinstance(found, list | tuple):
@@ -137,7 +164,15 @@ def user_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term
 
 
 def join_callbacks(callback: Any) -> Callable[[Any], None] | None:
-    """Return a function that calls all given callbacks in order, or None if there are none."""
+    """Return a function that calls all given callbacks in order, or None if there are none.
+
+    Examples
+    --------
+    >>> seen = []
+    >>> join_callbacks([seen.append, lambda progress: seen.append(-progress)])(7)
+    >>> seen
+    [7, -7]
+    """
     several = callback if isinstance(callback, list | tuple) else [callback] if callback is not None else []
     for one in several:
         if not callable(one):

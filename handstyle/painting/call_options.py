@@ -21,7 +21,19 @@ R = TypeVar("R")
 
 
 def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with an error that says what to do where Python's says that arguments are too many."""
+    """Return the function with an error that says what to do where Python's says that arguments are too many.
+
+    Examples
+    --------
+    >>> @options_by_name
+    ... def paint(content, style, **options):
+    ...     return options
+    >>> try:
+    ...     paint("a.jpg", "b.jpg", 256)
+    ... except HandstyleError as error:
+    ...     print(str(error).split(":")[0:2])
+    ['paint', ' 3 arguments without a name, for content and style']
+    """
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @wraps(function)
@@ -37,7 +49,14 @@ def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def network_argument(network: Any, options: dict[str, Any]) -> Any:
-    """Return the network that was given as the argument `network` or as its alias ``weights`` in the options."""
+    """Return the network that was given as the argument `network` or as its alias ``weights`` in the options.
+
+    Examples
+    --------
+    >>> options = {"weights": "vgg19", "size": 256}
+    >>> network_argument(None, options), options
+    ('vgg19', {'size': 256})
+    """
     weights = options.pop("weights", None)
     if weights is not None and network is not None:
         raise HandstyleError("network and weights: give one of them")
@@ -47,7 +66,16 @@ def network_argument(network: Any, options: dict[str, Any]) -> Any:
 def choose_settings(
     config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
 ) -> tuple[Preset | None, StyleConfig]:
-    """Return the preset that was named, or None, and the settings: those of preset or config, changed by options."""
+    """Return the preset that was named, or None, and the settings: those of preset or config, changed by options.
+
+    Examples
+    --------
+    >>> choose_settings({"size": 256}, None, {"seed": 7})
+    (None, StyleConfig(size=256, seed=7))
+    >>> chosen, config = choose_settings(None, "gatys", {"size": 256})
+    >>> chosen.name, config.size
+    ('gatys', 256)
+    """
     options = convert_options(options)
     config = convert_options(config) if isinstance(config, Mapping) else config
     if preset is None:
@@ -59,7 +87,18 @@ def choose_settings(
 
 
 def as_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
-    """Return a network, loaded if necessary and changed as a preset requires, and notes on these changes."""
+    """Return a network, loaded if necessary and changed as a preset requires, and notes on these changes.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights())
+    >>> as_network(network, None)[0] is network
+    True
+    >>> network, notes = as_network(network, find_preset("neural-style"))
+    >>> next(layer.rounding for layer in network.layers if layer.name == "pool1")
+    'up'
+    """
     if network is None or isinstance(network, str | os.PathLike):
         network = load_network(EMBEDDED if network is None else network)
     if not isinstance(network, Network):
@@ -76,6 +115,13 @@ def collect_styles(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[
     ------
     HandstyleError
         If the settings do not fit the number of paintings.
+
+    Examples
+    --------
+    >>> config = StyleConfig(regions="map.png", style_region=("red=a.jpg", "blue=b.jpg"))
+    >>> styles, config = collect_styles([], config)
+    >>> styles, config.style_region
+    (['a.jpg', 'b.jpg'], ('red', 'blue'))
     """
     sources, entries = expand_folders(styles), [entry.partition("=") for entry in config.style_region]
     if any(sign for _, sign, _ in entries):

@@ -23,7 +23,16 @@ STRENGTH = 0.5  # the strength if neither a strength nor a style weight is given
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The base class of settings, which checks them on construction: names, types, ranges, then combinations."""
+    """The base class of settings, which checks them on construction: names, types, ranges, then combinations.
+
+    Examples
+    --------
+    >>> try:
+    ...     SizeConfig(sice=256)
+    ... except HandstyleError as error:
+    ...     print(error)
+    no setting is called sice: did you mean size?
+    """
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Raise `HandstyleError` if a name is not that of a setting, with the setting that it is now or may mean."""
@@ -71,6 +80,14 @@ class SizeConfig(Group):
         otherwise in the largest tiles that fit.
     max_pixels : int
         Reject picture files with more pixels than this; 0 for Pillow's limit of 179 million.
+
+    Examples
+    --------
+    >>> try:
+    ...     SizeConfig(style_size=8)
+    ... except HandstyleError as error:
+    ...     print(error)
+    style_size=8: must be 16 or more, or 0 for `size`
     """
 
     size: int = 512
@@ -121,6 +138,14 @@ class LookConfig(Group):
         Fraction of uniform noise (0 to 255) that is mixed into the starting picture: 0 for none, 1 for noise only.
     seed : int
         Seed of the random numbers in the starting picture.
+
+    Examples
+    --------
+    >>> try:
+    ...     LookConfig(strength=2)
+    ... except HandstyleError as error:
+    ...     print(error)
+    strength=2.0: must lie between 0 and 1
     """
 
     strength: float | None = None
@@ -186,6 +211,11 @@ class LossConfig(Group):
     normalize_gradients : bool
         Divide the gradient of every layer by its mean magnitude, as crowsonkb/style_transfer does; only for optimizers
         without a line search.
+
+    Examples
+    --------
+    >>> LossConfig(style_layers="relu1_1,relu2_1", style_layer_weights=(1, 0.5)).style_layer_weights
+    (1.0, 0.5)
     """
 
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -245,6 +275,12 @@ class PyramidConfig(Group):
         first scale starts from the photograph. Without it that detail must be found anew at each scale.
     iterations_by_scale : tuple of int
         Iterations at each scale from coarse to fine; the last number is for all further scales; replaces `iterations`.
+
+    Examples
+    --------
+    >>> from handstyle.painting.inputs import scales
+    >>> scales(StyleConfig(pyramid_min_size=128, pyramid_factor=2), (512, 384))
+    [(128, 96), (256, 192), (512, 384)]
     """
 
     pyramid_min_size: int = 128
@@ -300,6 +336,13 @@ class RegionConfig(Group):
         Pixels of the output by which every region grows; below 0 it shrinks.
     mask_feather : float
         Standard deviation, in pixels of the output, of the blur that softens the edges of the regions.
+
+    Examples
+    --------
+    >>> RegionConfig(mask=("sky.png", "ground.png")).region_numbers(2)
+    (1, 2)
+    >>> RegionConfig(mask=("sky.png", "ground.png"), style_region=("2", "1")).region_numbers(2)
+    (2, 1)
     """
 
     mask: tuple[str, ...] = ()
@@ -380,6 +423,11 @@ class ColorConfig(Group):
         The color space for luminance.
     color_match : str
         The square root of the covariance matrices for match.
+
+    Examples
+    --------
+    >>> ColorConfig(color="luminance").color_space
+    'yuv'
     """
 
     color: Literal["none", "luminance", "luminance-after", "match", "match-after", "histogram", "histogram-after"] = (
@@ -428,6 +476,12 @@ class OptimizerConfig(Group):
     stop_below : float
         End a scale early if ten iterations together lower the loss by less than this fraction of it, such as 0.01; 0
         for no early end.
+
+    Examples
+    --------
+    >>> config = OptimizerConfig(optimizer="adam", learning_rate=2, learning_rate_schedule="exponential:0.5:100")
+    >>> config.learning_rate_at(1), config.learning_rate_at(101)
+    (2.0, 1.0)
     """
 
     iterations: int = 200
@@ -500,7 +554,13 @@ class OptimizerConfig(Group):
 
 
 def split_numbers(text: str) -> tuple[str, list[float]]:
-    """Split ``name:number:number`` into the name and the numbers; nothing is left if one of them is no number."""
+    """Split ``name:number:number`` into the name and the numbers; nothing is left if one of them is no number.
+
+    Examples
+    --------
+    >>> split_numbers("exponential:0.5:100"), split_numbers("root:fast")
+    (('exponential', [0.5, 100.0]), ('', []))
+    """
     name, *numbers = text.split(":")
     try:
         return name, [float(number) for number in numbers]
@@ -510,10 +570,9 @@ def split_numbers(text: str) -> tuple[str, list[float]]:
 
 def _insert_group_parameters(config: type) -> type:
     """Insert the parameters of a configuration's base classes into its docstring."""
-    texts = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
-    config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace(
-        "(those of the groups)", "\n".join(text.partition("----------\n")[2] for text in texts)
-    )
+    docs = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
+    parameters = "\n".join(doc.partition("----------\n")[2].partition("\n\nExamples")[0] for doc in docs)
+    config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace("(those of the groups)", parameters)
     return config
 
 
@@ -634,7 +693,17 @@ match-after, histogram, histogram-after
 
 
 def check_layer(network: Network, name: str, tap: str) -> None:
-    """Raise `HandstyleError` if the network has no layer `tap`; the message begins with the parameter `name`."""
+    """Raise `HandstyleError` if the network has no layer `tap`; the message begins with the parameter `name`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> try:
+    ...     check_layer(build_network(random_weights()), "style_layers", "relu6_1")
+    ... except HandstyleError as error:
+    ...     print(str(error)[:42])
+    style_layers='relu6_1': no such layer: did
+    """
     if tap in network.names:
         return
     if tap.replace("relu", "conv") in convolution_names(network.architecture):
@@ -683,6 +752,11 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     ------
     HandstyleError
         If a name is not in `known`, or `over` has both `strength` and `style_weight`, or `size` and `print`.
+
+    Examples
+    --------
+    >>> merge_settings({"size": 512, "strength": 0.5}, {"style_weight": 10}, ["size", "strength", "style_weight"])
+    {'size': 512, 'style_weight': 10}
     """
     check_names((*base, *over), tuple(known))
     kept = dict(base)

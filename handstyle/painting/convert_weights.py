@@ -31,6 +31,12 @@ class EquivalentWeight(NamedTuple):
         The weight of the second preset at this layer.
     note : str
         The reason, if there is no equivalent.
+
+    Examples
+    --------
+    >>> row = EquivalentWeight("content relu4_2", weight=5e-07, equivalent=0.131072, own=5.0)
+    >>> round(row.own / row.equivalent)  # the second preset has 38 times the weight on content
+    38
     """
 
     term: str

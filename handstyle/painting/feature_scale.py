@@ -29,7 +29,14 @@ FEATURE_RMS = {f"relu{i}_{j}": rms for i, row in enumerate(_RMS_OF_BLOCKS, 1) fo
 
 
 def noise(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
-    """Return a picture of noise with amplitude 1 / frequency, as in photographs (Field 1987, J. Opt. Soc. Am. A 4)."""
+    """Return a picture of noise with amplitude 1 / frequency, as in photographs (Field 1987, J. Opt. Soc. Am. A 4).
+
+    Examples
+    --------
+    >>> p = noise(64)
+    >>> p.shape, bool(p.min() >= 0), bool(p.max() <= 255)
+    ((64, 64, 3), True, True)
+    """
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
     frequency[0, 0] = 1
@@ -41,7 +48,15 @@ def noise(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
 
 
 def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
-    """Return the root mean square of each rectified layer's features for `noise`, or their mean if `power` is 1."""
+    """Return the root mean square of each rectified layer's features for `noise`, or their mean if `power` is 1.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> list(feature_rms(network))
+    ['relu1_1']
+    """
     taps = [name for name in network.names if name.startswith("relu")]
     p = network.backend.asarray(noise(), dtype=network.dtype)
     features, _ = network.forward(preprocess_forward(p, network.convention), taps)
@@ -49,7 +64,14 @@ def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
 
 
 def is_published(network: Network) -> bool:
-    """Return whether the network has the numbers of channels of the published VGG networks."""
+    """Return whether the network has the numbers of channels of the published VGG networks.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> is_published(build_network(random_weights()))  # its first layer has 16 channels, not 64
+    False
+    """
     convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
     return all(layer.b.size == WIDTHS[int(layer.name[4]) - 1] for layer in convolutions)
 
@@ -71,6 +93,13 @@ def match_features(network: Network, size: str) -> tuple[Network, str]:
         The network, with rescaled weights if needed.
     note : str
         A sentence on what was changed; empty if nothing was.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, note = match_features(build_network(random_weights(deepest="conv1_1")), "vgg19")
+    >>> round(feature_rms(network)["relu1_1"], 2)  # VGG-19's
+    53.34
     """
     if size == "vgg19" and not is_published(network):
         note = "the features of this network were rescaled to the size of VGG-19's, for which the weights were chosen"
@@ -97,6 +126,13 @@ def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) 
     -------
     Network
         A network whose features are those of `network` times a positive factor for each layer.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = set_feature_rms(build_network(random_weights(deepest="conv1_2")), {"relu1_1": 5.0, "relu1_2": 7.0})
+    >>> {tap: round(rms, 3) for tap, rms in feature_rms(network).items()}
+    {'relu1_1': 5.0, 'relu1_2': 7.0}
     """
     measured, layers, before = feature_rms(network, power), list[Layer](), 1.0
     for layer in network.layers:

@@ -73,6 +73,13 @@ class Frame:
         The painted picture, 0 to 255, rounded to integers as in its file.
     digest : str
         The sha256 of the painted picture, from its recipe.
+
+    Examples
+    --------
+    >>> frame = Frame(np.zeros((32, 32, 3)), np.zeros((32, 32, 3)), "5e1f")
+    >>> photograph = Picture(np.zeros((32, 48, 3)), None, "frame_2.png")
+    >>> start_frame(StyleConfig(size=48), photograph, frame, 0.02, Path("start.png")).why  # it has another size
+    'the frame before has 32 x 32 px'
     """
 
     photograph: Array
@@ -99,6 +106,13 @@ class Start:
         Weight of the temporal term.
     previous : str
         The digest of the last frame.
+
+    Examples
+    --------
+    >>> target, certain = np.zeros((2, 2, 3)), np.array([[True, True], [False, False]])
+    >>> start = Start(StyleConfig(), target=target, certain=certain)
+    >>> start.flicker(np.array([[[3.0] * 3] * 2, [[99.0] * 3] * 2]))  # the second row is not compared
+    3.0
     """
 
     config: StyleConfig
@@ -146,6 +160,14 @@ def frame_facts(picture: Path) -> dict[str, Any]:
     ----------
     picture : Path
         Any picture; the result is empty if it has no such metadata.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "frame.png")
+    ...     write_picture(path, np.zeros((16, 16, 3)), metadata={FRAME: '{"flicker": 1.5}'})
+    ...     frame_facts(path)
+    {'flicker': 1.5}
     """
     try:
         found = json.loads(read_metadata(picture, decode=False).get(FRAME, "{}"))
@@ -176,6 +198,13 @@ def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
     -----
     It is the square root of the warping error of Lai et al. (2018, "Learning blind video temporal consistency",
     arXiv 1808.00449).
+
+    Examples
+    --------
+    >>> photographs = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).repeat(2, axis=0)  # nothing moves
+    >>> painted = [np.full((32, 32, 3), 100.0), np.full((32, 32, 3), 103.0)]
+    >>> flicker(photographs, painted)
+    3.0
     """
     found = []
     for i in range(1, len(painted)):
@@ -186,7 +215,15 @@ def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
 
 
 def motion(now: Array, before: Array) -> tuple[Array, Array]:  # (H, W, 3), (H, W, 3) -> (2, H, W), (H, W) of bool
-    """Return the flow from each pixel of a frame to its position in the last frame, and the mask of reliable pixels."""
+    """Return the flow from each pixel of a frame to its position in the last frame, and the mask of reliable pixels.
+
+    Examples
+    --------
+    >>> now = np.random.default_rng(0).uniform(0, 255, (32, 32, 3))
+    >>> backward, certain = motion(now, now)
+    >>> float(abs(backward).max()), bool(certain.all())
+    (0.0, True)
+    """
     backward = flow_between(now, before)
     return backward, certainty(flow_between(before, now), backward)
 
@@ -202,6 +239,15 @@ def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H,
     Notes
     -----
     The flow is scikit-image's TV-L1 (Zach, Pock and Bischof 2007) of the luminance.
+
+    Examples
+    --------
+    >>> from scipy.ndimage import gaussian_filter
+    >>> p = 255 * gaussian_filter(np.random.default_rng(0).uniform(0, 1, (40, 44)), 2)[..., None].repeat(3, axis=2)
+    >>> p = (p - p.min()) / np.ptp(p) * 255
+    >>> flow = flow_between(p[:, 2:42], p[:, :40])  # what is at column x is at x + 2 in the other
+    >>> np.median(flow, axis=(1, 2)).round().tolist()
+    [0.0, 2.0]
     """
     gray = [np.asarray(luminance(p)[..., 0] / 255, np.float32) for p in (a, b)]
     return np.asarray(_registration().optical_flow_tvl1(*gray), np.float64)
@@ -215,7 +261,16 @@ def _registration() -> Any:
 
 
 def check_film(config: StyleConfig, weight: float) -> None:
-    """Raise `HandstyleError` if the settings cannot be used for a film, or if scikit-image is not installed."""
+    """Raise `HandstyleError` if the settings cannot be used for a film, or if scikit-image is not installed.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_film(StyleConfig(color="luminance-after"), 0.02)
+    ... except HandstyleError as error:
+    ...     print(str(error).split(": ")[-1])
+    changes colors after painting, so the next frame could not start from it; use color='luminance'
+    """
     _registration()
     if not (math.isfinite(weight) and weight >= 0):
         raise HandstyleError(f"temporal_weight={weight}: must be a number of 0 or more")
@@ -249,6 +304,12 @@ def start_frame(config: StyleConfig, photograph: Picture, last: Frame | None, we
         The frame starts from the photograph if there is no last frame, if that has another size, or in a new scene. A
         frame is a new scene if the flow explains less than half of the variance, ``1 − Σ (p − ω)² / Σ (p − mean)²`` for
         the photograph p and the warped last photograph ω.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.zeros((32, 32, 3)), None, "frame_1.png")
+    >>> start_frame(StyleConfig(size=32), photograph, None, 0.02, Path("start.png")).why
+    'the first frame'
     """
     if last is None:
         return Start(config, "the first frame", weight=weight)
@@ -367,6 +428,15 @@ def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
     ------
     HandstyleError
         If the film has no frames or cannot be read.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     frames_of = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    ...     frames_of[0].save(Path(folder, "clip.gif"), save_all=True, append_images=frames_of[1:], duration=200)
+    ...     with read_film(Path(folder, "clip.gif")) as (pictures, seconds):
+    ...         [one.name for one in pictures], seconds
+    (['clip_0001.png', 'clip_0002.png'], [0.2, 0.2])
     """
     if not isinstance(source, str | os.PathLike):
         pictures = list(source)
@@ -438,7 +508,16 @@ def _last_line(text: str) -> str:
 
 
 def check_film_writable(path: Path, overwrite: bool) -> None:
-    """Raise `HandstyleError` if a film cannot be written to `path`."""
+    """Raise `HandstyleError` if a film cannot be written to `path`.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_film_writable(Path("film.doc"), overwrite=False)
+    ... except HandstyleError as error:
+    ...     print(str(error).split(",")[0])
+    film.doc: a film is a folder
+    """
     if path.suffix.lower() in VIDEOS:
         _ffmpeg_path(printable(path))
     elif path.suffix.lower() not in ANIMATIONS:
@@ -466,6 +545,17 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
     ------
     HandstyleError
         If the frames differ in size, or the film cannot be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pictures = [Path(folder, f"{number}.png") for number in (1, 2, 3)]
+    ...     for number, picture in enumerate(pictures):
+    ...         write_picture(picture, np.full((16, 16, 3), 100.0 * number))
+    ...     write_film(Path(folder, "film.gif"), pictures, [0.1] * 3)
+    ...     with Image.open(Path(folder, "film.gif")) as film:
+    ...         film.n_frames, film.info["duration"]
+    (3, 100)
     """
     path = expand_path(path)
     sizes = []
@@ -490,7 +580,16 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
 
 
 def read_frame(picture: Path) -> Image.Image:
-    """Read a painted frame as an RGB or RGBA image, to be written into a film."""
+    """Read a painted frame as an RGB or RGBA image, to be written into a film.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_picture(Path(folder, "frame.png"), np.full((16, 24, 3), 255.0))
+    ...     image = read_frame(Path(folder, "frame.png"))
+    >>> image.size, image.mode
+    ((24, 16), 'RGB')
+    """
     with Image.open(picture) as image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
@@ -502,6 +601,17 @@ class Frames(Image.Image):
     ----------
     pictures : sequence of Path
         The files, of pictures of one size.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pictures = [Path(folder, f"{number}.png") for number in (1, 2)]
+    ...     for picture, level in zip(pictures, (0.0, 255.0), strict=True):
+    ...         write_picture(picture, np.full((16, 16, 3), level))
+    ...     film = Frames(pictures)
+    ...     film.seek(1)
+    ...     film.n_frames, film.getpixel((0, 0))
+    (2, (255, 255, 255))
     """
 
     def __init__(self, pictures: Sequence[Path]) -> None:

@@ -88,18 +88,41 @@ def _side_needed(used: Callable[[Size], Size], size: Size) -> int:
 
 
 def output_size(config: StyleConfig, size: Size, name: str) -> Size:
-    """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`."""
+    """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`.
+
+    Examples
+    --------
+    >>> output_size(StyleConfig(size=512), (1500, 2000), "photograph.jpg")
+    (384, 512)
+    >>> output_size(StyleConfig(size=512, size_rule="short"), (1500, 2000), "photograph.jpg")
+    (512, 683)
+    """
     return _scaled_size(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
 
 
 def size_for_photograph(config: StyleConfig, photograph: Picture) -> Size:
-    """Return the height and width of the output for a photograph."""
+    """Return the height and width of the output for a photograph.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> size_for_photograph(StyleConfig(size=64), read_picture(np.zeros((100, 200, 3))))
+    (32, 64)
+    """
     height, width = photograph.pixels.shape[:2]
     return output_size(config, (height, width), photograph.source)
 
 
 def wanted_side(config: StyleConfig, size: Size) -> int:
-    """Return the length in pixels of the side of the output that is set by `size` or by `print`."""
+    """Return the length in pixels of the side of the output that is set by `size` or by `print`.
+
+    Examples
+    --------
+    >>> wanted_side(StyleConfig(size=512), (1500, 2000))
+    512
+    >>> wanted_side(StyleConfig(print="10x8in@100"), (1500, 2000))  # of 10 inches
+    1000
+    """
     return read_paper(config.print).long_side(size) if config.print else config.size
 
 
@@ -131,6 +154,11 @@ def scales(config: StyleConfig, full: Size) -> list[Size]:
     """Return height and width at each scale of the pyramid, from coarse to fine; the last is `full`.
 
     Scales with a side below `MIN_SIDE` are left out, so a panorama has fewer scales.
+
+    Examples
+    --------
+    >>> scales(StyleConfig(pyramid_min_size=128), (512, 384))
+    [(128, 96), (256, 192), (512, 384)]
     """
     if not config.pyramid_min_size:
         return [full]
@@ -145,7 +173,15 @@ def scales(config: StyleConfig, full: Size) -> list[Size]:
 
 
 def style_size(config: StyleConfig, painting: Picture, p_size: Size, full: Size) -> Size:
-    """Return the height and width to which a painting is resized at the scale where the picture has `p_size`."""
+    """Return the height and width to which a painting is resized at the scale where the picture has `p_size`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> painting = read_picture(np.zeros((600, 800, 3)))
+    >>> style_size(StyleConfig(size=512), painting, p_size=(256, 256), full=(512, 512))  # a scale of half the size
+    (192, 256)
+    """
     if config.style_fit == "stretch":
         return p_size
     size = (painting.pixels.shape[0], painting.pixels.shape[1])
@@ -159,7 +195,13 @@ def style_size(config: StyleConfig, painting: Picture, p_size: Size, full: Size)
 
 
 def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
-    """Return the length in pixels of the side of a painting that the settings fix, when the picture has `p_size`."""
+    """Return the length in pixels of the side of a painting that the settings fix, when the picture has `p_size`.
+
+    Examples
+    --------
+    >>> style_side(StyleConfig(size=512, style_scale=1.5), p_size=(256, 256), full=(512, 512))
+    384
+    """
     if config.style_size:
         return config.style_size
     # book: transfer-style
@@ -167,7 +209,13 @@ def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
 
 
 def rule_side(config: StyleConfig, size: Size) -> int:
-    """Return the length in pixels, before resizing, of the side of a painting that the settings fix."""
+    """Return the length in pixels, before resizing, of the side of a painting that the settings fix.
+
+    Examples
+    --------
+    >>> rule_side(StyleConfig(), (600, 800)), rule_side(StyleConfig(size_rule="short"), (600, 800))
+    (800, 600)
+    """
     return _side_by_rule(size, "long" if config.style_size else config.size_rule)
 
 
@@ -280,6 +328,16 @@ def check_proportions(picture: Picture, name: str, size: Size, full: Size) -> No
         The name of the picture in the error message.
     size, full : (int, int)
         Height and width of the picture that it belongs to: as used in the run, and as read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = read_picture(np.zeros((50, 100, 3)))
+    >>> try:
+    ...     check_proportions(mask, "mask sky.png", (256, 256), (1000, 1000))
+    ... except HandstyleError as error:
+    ...     print(error)
+    mask sky.png is 100 x 50 px, its picture 1000 x 1000: crop it to the same proportions
     """
     height, width = picture.full_size
     for h, w in (full, size):
@@ -291,7 +349,13 @@ def check_proportions(picture: Picture, name: str, size: Size, full: Size) -> No
 
 
 def long_side_of(full: Size, size: Size) -> int:
-    """Return the least long side at which a picture with the proportions of `full` covers `size`."""
+    """Return the least long side at which a picture with the proportions of `full` covers `size`.
+
+    Examples
+    --------
+    >>> long_side_of((100, 200), (64, 64))  # at 64 x 128 px it covers 64 x 64 px
+    128
+    """
     return math.ceil(max(full) * max(size[0] / full[0], size[1] / full[1]))
 
 
@@ -320,6 +384,19 @@ def read_mask(
     ------
     HandstyleError
         If the file is not a picture, has other proportions, is colored, or is black everywhere.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_writing import write_picture
+    >>> white_left = np.zeros((32, 32, 3))
+    >>> white_left[:, :16] = 255.0
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_picture(f"{folder}/mask.png", white_left)
+    ...     mask = read_mask(f"{folder}/mask.png", (16, 16))
+    >>> mask.shape, float(mask[0, 0]), float(mask[0, -1])
+    ((16, 16), 1.0, 0.0)
     """
     full = full or size
     picture = read_picture(source, target=long_side_of(full, size), max_pixels=max_pixels)
@@ -339,7 +416,18 @@ def read_mask(
 
 
 def expand_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
-    """Replace each folder among the paintings by the pictures in it, in the order of their names."""
+    """Replace each folder among the paintings by the pictures in it, in the order of their names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.jpg", "a.png", "notes.txt"):
+    ...         Path(folder, name).touch()
+    ...     [Path(one).name for one in expand_folders([folder, "c.jpg"])]
+    ['a.png', 'b.jpg', 'c.jpg']
+    """
     spread: list[PictureLike] = []
     for style in styles:
         if isinstance(style, str | os.PathLike) and expand_path(style).is_dir():
@@ -368,6 +456,15 @@ def change_colors_before(
         The paintings. Each gets the colors of its region of the photograph, inside its mask.
     regions, style_masks : sequence of arrays or None
         For each painting the mask of its region in the photograph, and its own mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> p, painting = rng.uniform(0, 100, (8, 8, 3)), rng.uniform(100, 255, (8, 8, 3))
+    >>> same, (changed,) = change_colors_before(StyleConfig(color="match"), p, [painting], [None], [None])
+    >>> same is p, bool(np.allclose(changed.mean(axis=(0, 1)), p.mean(axis=(0, 1))))
+    (True, True)
     """
     if config.color == "luminance":
         gray = luminance(p, config.color_space)
@@ -385,7 +482,17 @@ def _matching(config: StyleConfig) -> Callable[..., Array]:
 
 
 def change_colors_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
-    """Return the result with its colors changed after the run, as `config.color` requires; with masks, by region."""
+    """Return the result with its colors changed after the run, as `config.color` requires; with masks, by region.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> result, p = rng.uniform(100, 255, (8, 8, 3)), rng.uniform(0, 100, (8, 8, 3))
+    >>> changed = change_colors_after(StyleConfig(color="match-after"), result, p, [])
+    >>> bool(np.allclose(changed.mean(axis=(0, 1)), p.mean(axis=(0, 1))))
+    True
+    """
     everywhere: list[Array | None] = list(masks) or [None]
     for mask in everywhere:
         if config.color in ("match-after", "histogram-after"):

@@ -122,7 +122,13 @@ def load_network(
 
 
 def describe_precision(network: Network) -> str:
-    """Return a description of the network's precision and of the methods of its engine, for the report."""
+    """Return a description of the network's precision and of the methods of its engine, for the report.
+
+    Examples
+    --------
+    >>> describe_precision(load_network("random", backend="numpy", dtype="float64", kernels="reference"))
+    'float64'
+    """
     engine = engine_of(network)
     name = "tf32 (float32, products with factors of 10 bits)" if engine.tf32 else str(network.dtype)
     described = engine.describe()
@@ -144,6 +150,15 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
     network : Network
     notes : list of str
         A sentence for each change, and for each requirement that this network cannot meet.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> from handstyle.painting.presets import find_preset
+    >>> network = load_network(random_weights(deepest="conv2_1"), backend="numpy")
+    >>> network, notes = fit_network(network, find_preset("gatys"))
+    >>> next(layer.kind for layer in network.layers if layer.name == "pool1"), len(notes)
+    ('average', 3)
     """
     if preset_requirements(chosen) == {"preset": DEFAULT}:  # it has no requirements
         return network, []
@@ -155,7 +170,14 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
 
 
 def preset_requirements(chosen: Preset) -> dict[str, Any]:
-    """Return a preset's name, and its requirements for the network that differ from the shipped preset of that name."""
+    """Return a preset's name, and its requirements for the network that differ from the shipped preset of that name.
+
+    Examples
+    --------
+    >>> from handstyle.painting.presets import find_preset
+    >>> preset_requirements(find_preset("gatys"))  # as it is shipped
+    {'preset': 'gatys'}
+    """
     base, own = PRESETS.get(chosen.name, PRESETS[DEFAULT]), ("architecture", "convention", "input", "features")
     return {"preset": chosen.name or DEFAULT} | {
         key: getattr(chosen, key) for key in own if getattr(chosen, key) != getattr(base, key)

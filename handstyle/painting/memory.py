@@ -67,6 +67,12 @@ class Need:
         Time of one evaluation; NaN if there is no estimate.
     files : int
         Bytes on the disk for vectors and features in files.
+
+    Examples
+    --------
+    >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
+    >>> need.device, need.host  # 10 + 30 + 5, 7 + 3
+    (45, 10)
     """
 
     size: Size
@@ -132,7 +138,15 @@ def optimizer_vectors(config: StyleConfig, own_memory: bool) -> int:
 
 
 def scipy_bytes(config: StyleConfig, n: int) -> int:
-    """Return the bytes that SciPy's L-BFGS-B keeps on the host for `n` values; 0 for other optimizers."""
+    """Return the bytes that SciPy's L-BFGS-B keeps on the host for `n` values; 0 for other optimizers.
+
+    Examples
+    --------
+    >>> scipy_bytes(StyleConfig(optimizer="lbfgsb", lbfgs_history=10), n=1000)  # 8 * 1000 * (2 * 10 + 5 + 14)
+    312000
+    >>> scipy_bytes(StyleConfig(optimizer="adam"), n=1000)
+    0
+    """
     return 8 * n * (2 * config.lbfgs_history + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
 
 
@@ -508,7 +522,14 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
 
 
 def dummy_picture(side: int, name: str = "a picture") -> Picture:
-    """Return a square picture for forecasts, whose pixels take no memory."""
+    """Return a square picture for forecasts, whose pixels take no memory.
+
+    Examples
+    --------
+    >>> pixels = dummy_picture(4096).pixels
+    >>> pixels.shape, pixels.strides
+    ((4096, 4096, 3), (0, 0, 0))
+    """
     return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
 
 
@@ -518,6 +539,12 @@ def _format_bytes(n: float) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of NumPy, CuPy, the GPU's driver or cuBLAS means that there is no free memory."""
+    """Return whether an error of NumPy, CuPy, the GPU's driver or cuBLAS means that there is no free memory.
+
+    Examples
+    --------
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
     words = ("MemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED", "can't start new thread")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -19,7 +19,16 @@ MIN_VALUES = 3  # values along each side of a feature map; with fewer, all of th
 
 
 def picture_notes(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
-    """Return the notes of the pictures' reading, and on each that is too small for the settings or the network."""
+    """Return the notes of the pictures' reading, and on each that is too small for the settings or the network.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.picture_reading import read_picture
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> photograph = read_picture(np.zeros((200, 200, 3)))
+    >>> picture_notes(StyleConfig(size=512), build_network(random_weights()), photograph, [photograph])
+    ['an array: 200 x 200 px, too few for size=512; `enlarge` paints 512 x 512 px']
+    """
     shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
     height, width = shapes[0]
     full = size_for_photograph(config, photograph)
@@ -59,7 +68,17 @@ def picture_notes(config: StyleConfig, network: Network, photograph: Picture, so
 
 
 def plan_notes(plan: Plan, network: Network, config: StyleConfig) -> list[str]:
-    """Return notes for the user on changes while pictures were read, and on pictures too small for the network."""
+    """Return notes for the user on changes while pictures were read, and on pictures too small for the network.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.picture_reading import read_picture
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> from handstyle.painting.plan import make_plan
+    >>> config, gray = StyleConfig(size=200), read_picture(np.full((200, 200, 3), 128.0))
+    >>> plan_notes(make_plan(config, gray, [gray]), build_network(random_weights()), config)
+    ['an array: of one color where it is measured, so its style is only that color']
+    """
     notes = picture_notes(config, network, plan.photograph, plan.sources)
     text = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
     unused = [one for one in plan.sources if one.alpha is not None and plan.masks and config.mask_mode == "cysmith"]
@@ -83,6 +102,17 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
     every value depends on the padding. The Gram matrix at relu5_1 of a crop of 32 px differs from that of the same area
     within the whole painting by 4 to 8 times its norm, for a crop of 64 px by 2 to 3 times; the difference is less than
     the norm only from 156 px on, the size of the receptive field (measured with VGG-19 and with the small network).
+
+    Examples
+    --------
+    >>> from handstyle.foundations.picture_reading import read_picture
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> small = read_picture(np.zeros((32, 32, 3)))
+    >>> try:
+    ...     check_reach(StyleConfig(size=32), build_network(random_weights()), small, [small])
+    ... except HandstyleError as error:
+    ...     print(str(error).split(": ")[0])
+    an array is used at 32 x 32 px, where relu5_1 has 2 x 2 values, all of them at the border
     """
     if config.style_statistic == "patches" and tile_side(network):
         raise HandstyleError(

@@ -38,6 +38,14 @@ class OptimizerState:
     """The state of an optimizer that is passed to the next scale: the moments of Adam.
 
     L-BFGS passes nothing, because its pairs fit one size only.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.backend import choose_backend
+    >>> state = OptimizerState(Adam(np.zeros(4 * 4 * 3), np.ones(4 * 4 * 3), 7))
+    >>> larger = state.resample((4, 4), (8, 8), choose_backend("numpy"))
+    >>> larger.first.shape, larger.steps
+    ((192,), 7)
     """
 
     adam: Adam | None = None

@@ -75,6 +75,15 @@ def patch_terms(
     ------
     HandstyleError
         If a layer is too small for a patch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> config = StyleConfig(style_statistic="patches", style_layers="relu3_1", style_weight=2.0)
+    >>> source = PatchSource({"relu3_1": np.ones((8, 8, 4))})
+    >>> (term,) = patch_terms(config, {"relu3_1": (10, 10, 4)}, [source], [])
+    >>> term.name, term.weight
+    ('style relu3_1', 2.0)
     """
     guided = config.semantic_weight > 0
     groups = [(0, sources)] if guided else [(r, [one for one in sources if one.region == r]) for r in _regions(sources)]
@@ -151,6 +160,19 @@ def check_products(config: StyleConfig, terms: Sequence[PatchTerm], shapes: Shap
         The terms, of whose arrays only the shapes are used.
     shapes : mapping of str to (H, W, C)
         The shapes of the picture's features at each layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> config = StyleConfig(style_statistic="patches", style_layers="relu1_1", style_weight=2.0)
+    >>> shapes = {"relu1_1": (512, 512, 64)}
+    >>> features = np.broadcast_to(np.float32(1), (512, 512, 64))
+    >>> terms = patch_terms(config, shapes, [PatchSource({"relu1_1": features})], [])
+    >>> try:
+    ...     check_products(config, terms, shapes)
+    ... except HandstyleError as error:
+    ...     print(str(error).split(": ")[0])
+    style_layers=relu1_1
     """
     counts = [(term.counts(shapes[term.tap]), term.tap) for term in terms]
     total = sum(own * bank * values for (own, bank, values), _ in counts)

@@ -29,7 +29,15 @@ from handstyle.painting.targets import Painting, build_terms
 
 @dataclass(frozen=True)
 class Plan:
-    """The pictures and masks of a run at their largest size, and the sizes of its scales."""
+    """The pictures and masks of a run at their largest size, and the sizes of its scales.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.zeros((64, 48, 3)), None, "photograph.jpg")
+    >>> plan = make_plan(StyleConfig(size=64, pyramid_min_size=32), photograph, [photograph])
+    >>> plan.p.shape, plan.sizes
+    ((64, 48, 3), [(32, 24), (64, 48)])
+    """
 
     photograph: Picture
     sources: list[Picture]
@@ -43,7 +51,18 @@ class Plan:
 
 
 def check_files(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> None:
-    """Raise `HandstyleError` if a mask, the map of regions or the starting picture cannot be used, by reading them."""
+    """Raise `HandstyleError` if a mask, the map of regions or the starting picture cannot be used, by reading them.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> photograph = Picture(np.zeros((64, 64, 3)), None, "photograph.jpg")
+    >>> try:
+    ...     check_files(StyleConfig(mask="no-such.png"), build_network(random_weights()), photograph, [photograph])
+    ... except HandstyleError as error:
+    ...     print(error)
+    no-such.png does not exist: check the path of the picture
+    """
     full = size_for_photograph(config, photograph)
     make_masks(config, full, photograph.full_size)
     for given, source in zip(config.style_mask, sources, strict=False):
@@ -53,7 +72,14 @@ def check_files(config: StyleConfig, network: Network, photograph: Picture, sour
 
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
-    """Return the number of iterations of a run at all its scales together, if none ends early."""
+    """Return the number of iterations of a run at all its scales together, if none ends early.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.zeros((512, 512, 3)), None, "photograph.jpg")
+    >>> planned_iterations(StyleConfig(size=512, pyramid_min_size=128, iterations=100), photograph)  # 128, 256, 512 px
+    300
+    """
     full = size_for_photograph(config, picture)
     return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
@@ -65,6 +91,13 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     ------
     HandstyleError
         If a picture or mask cannot be used at one of the sizes.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.zeros((64, 48, 3)), None, "photograph.jpg")
+    >>> plan = make_plan(StyleConfig(size=32, pyramid_min_size=0), photograph, [photograph])
+    >>> plan.sizes, plan.style_sizes
+    ([(32, 24)], [[(32, 24)]])
     """
     full = size_for_photograph(config, photograph)
     sizes = scales(config, full)
@@ -101,7 +134,14 @@ def _resize_mask(mask: Array, size: Size) -> Array:  # (H, W) -> (h, w)
 
 
 def detail_beyond(photograph: Array, size: Size) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the detail of a photograph that a smaller `size` could not hold."""
+    """Return the detail of a photograph that a smaller `size` could not hold.
+
+    Examples
+    --------
+    >>> chessboard = np.indices((4, 4)).sum(axis=0)[..., None] % 2 * 255.0
+    >>> round(float(abs(detail_beyond(chessboard, (2, 2))).max()))  # half of 255 and more: 2 x 2 px hold nothing of it
+    132
+    """
     detail: Array = photograph - resize(resize(photograph, size), photograph.shape[:2])
     return detail
 
@@ -113,6 +153,14 @@ def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Ar
     et al. 2019, arXiv 1904.12785; there of half the size at every scale but the last). Outside all regions the picture
     is replaced by the photograph at the new size, because there is no style loss, and a content loss at a deep layer
     would not restore that detail.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.random.default_rng(0).uniform(0, 255, (64, 64, 3)), None, "photograph.jpg")
+    >>> plan = make_plan(StyleConfig(size=64, pyramid_min_size=32), photograph, [photograph])
+    >>> small = resize(plan.p, (32, 32))
+    >>> bool(np.allclose(enlarge_picture(StyleConfig(), plan, small, (64, 64)), plan.p))  # with its detail
+    True
     """
     larger = resize(p, size)
     if p.shape[:2] == size or config.init != "content":
@@ -130,7 +178,17 @@ def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Ar
 def terms_of_scale(
     config: StyleConfig, network: Network, plan: Plan, size: Size, measured: Measured | None = None
 ) -> list[Term]:
-    """Return the terms of one scale; see `build_terms`."""
+    """Return the terms of one scale; see `build_terms`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> config = StyleConfig(size=32, style_layers="relu1_1", tv_weight=0)
+    >>> photograph = Picture(np.random.default_rng(0).uniform(0, 255, (32, 32, 3)), None, "photograph.jpg")
+    >>> plan = make_plan(config, photograph, [photograph])
+    >>> [term.name for term in terms_of_scale(config, build_network(random_weights()), plan, (32, 32))]
+    ['style relu1_1', 'content relu4_2']
+    """
     n = len(plan.paintings)
     blends = config.style_blend or (1.0,) * n
     layers = [None if at == "all" else tuple(at.split(",")) for at in config.style_at or ("all",) * n]
@@ -149,7 +207,16 @@ def terms_of_scale(
 
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
-    """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions."""
+    """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.random.default_rng(0).uniform(0, 255, (32, 32, 3)), None, "photograph.jpg")
+    >>> config = StyleConfig(size=32, color="luminance-after")
+    >>> plan = make_plan(config, photograph, [photograph])
+    >>> final_picture(config, plan, plan.p, (16, 16)).shape
+    (16, 16, 3)
+    """
     photograph, masks = resize(plan.photograph_pixels, size), [_resize_mask(mask, size) for mask in plan.masks]
     result = change_colors_after(config, resize(p, size), photograph, masks)
     if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):

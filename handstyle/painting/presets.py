@@ -196,7 +196,15 @@ def preset(name: str) -> StyleConfig:
 
 
 def apply_preset(network: Network, chosen: Preset) -> Network:
-    """Return a network with the pooling, padding, rounding and input of a preset, and the same weights and engine."""
+    """Return a network with the pooling, padding, rounding and input of a preset, and the same weights and engine.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = apply_preset(build_network(random_weights()), find_preset("gatys"))
+    >>> next(layer.kind for layer in network.layers if isinstance(layer, Pool))
+    'average'
+    """
     return set_input_convention(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen)
 
 
@@ -230,14 +238,29 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
 
 
 def set_input_convention(network: Network, chosen: Preset) -> Network:
-    """Return a network with the input convention of a preset, if its weights are of the kind that the preset is for."""
+    """Return a network with the input convention of a preset, if its weights are of the kind that the preset is for.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights())
+    >>> {name: set_input_convention(network, one).convention.name for name, one in PRESETS.items() if one.input}
+    {'keras-2016-theano': 'rgb-255', 'neural-style': 'caffe-256', 'aleksa': 'caffe', 'cnnmrf': 'caffe-256'}
+    """
     if not chosen.input or network.convention.name != chosen.convention:
         return network
     return replace(network, convention=INPUTS[chosen.input])
 
 
 def unmet(network: Network, chosen: Preset) -> list[str]:
-    """Return a sentence for each requirement of a preset that a network does not meet."""
+    """Return a sentence for each requirement of a preset that a network does not meet.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> unmet(build_network(random_weights("vgg16")), find_preset("gatys"))
+    ['the preset is for vgg19; this network is a vgg16']
+    """
     notes = []
     if network.architecture != chosen.architecture:
         notes.append(f"the preset is for {chosen.architecture}; this network is a {network.architecture}")

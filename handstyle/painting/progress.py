@@ -115,6 +115,13 @@ class Lines:
     ----------
     write : callable
         Called with each line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> display = Lines(print)
+    >>> display(Progress(1, 100, 1, 0.5, {"content relu4_2": 0.5}, 0.1, np.zeros((32, 48, 3)), sizes=((32, 48),)))
+    48 x 32 px: iteration 1 of 100, loss 0.5 (content 0.5), 0 s
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -132,7 +139,14 @@ class Lines:
 
 
 def fraction_done(progress: Progress) -> float:
-    """Return the fraction of a run that is done, by time or, without an estimate, by iterations."""
+    """Return the fraction of a run that is done, by time or, without an estimate, by iterations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fraction_done(Progress(25, 100, 30, 0.5, {}, 10.0, np.zeros((32, 48, 3)), seconds_left=30.0))
+    0.25
+    """
     if progress.seconds_left is None or progress.seconds <= 0:
         return progress.iteration / progress.iterations
     return progress.seconds / (progress.seconds + progress.seconds_left)
@@ -253,6 +267,14 @@ def progress_display(console: Any = None) -> Iterator[Display]:
     ----------
     console : rich.console.Console, optional
         The terminal; by default standard error.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from rich.console import Console
+    >>> with progress_display(Console(file=sys.stdout, force_terminal=False)) as display:
+    ...     display.note("the checkpoint cannot be written")
+    the checkpoint cannot be written
     """
     if in_a_notebook():
         yield _NotebookBar()

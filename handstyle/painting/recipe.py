@@ -64,6 +64,12 @@ class Input:
     side : int
         For the photograph and the paintings, the long side in pixels to which the file was reduced while it was read; a
         caller who has read it may have chosen another than the run would. 0 for other inputs.
+
+    Examples
+    --------
+    >>> one = Input("mask", "sky.png", "5e1f")
+    >>> Recipe({}, inputs=[one]).named("mask")[0].name
+    'sky.png'
     """
 
     role: str
@@ -166,6 +172,14 @@ def make_recipe(
         The other entries of `Recipe.result`.
     ran : str
         The result of `network_digest`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, p = build_network(random_weights()), np.zeros((32, 48, 3))
+    >>> recipe = make_recipe(StyleConfig(size=48), network, [], "reference", p, {"loss": 0.5}, network_digest(network))
+    >>> recipe.settings["size"], recipe.result["width"], recipe.result["height"]
+    (48, 48, 32)
     """
     own = network_settings(network)
     settings = {**own, **config.in_use(), **own}  # the network's settings come first, and replace those in `config`
@@ -185,7 +199,15 @@ def make_recipe(
 
 
 def network_settings(network: Network) -> dict[str, Any]:
-    """Return the settings with which this network can be loaded: weights, precision, backend, pooling and so on."""
+    """Return the settings with which this network can be loaded: weights, precision, backend, pooling and so on.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> settings = network_settings(build_network(random_weights(), pooling="average"))
+    >>> settings["pooling"], settings["padding"], settings["precision"]
+    ('average', 'zero', 'float32')
+    """
     convolutions = [layer.padding for layer in network.layers if isinstance(layer, Convolution)]
     pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
     kind, rounding = pools[0] if pools else ("max", "down")
@@ -206,7 +228,15 @@ def network_settings(network: Network) -> dict[str, Any]:
 
 
 def network_digest(network: Network) -> str:
-    """Return the sha256 of a network as it runs: of its convention, its dtype, and the values of every layer."""
+    """Return the sha256 of a network as it runs: of its convention, its dtype, and the values of every layer.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> max_pools, average_pools = (build_network(random_weights(), pooling) for pooling in ("max", "average"))
+    >>> network_digest(max_pools) == network_digest(average_pools)
+    False
+    """
     found = hashlib.sha256(f"{network.convention} {network.dtype}".encode())
     for layer in network.layers:
         if isinstance(layer, Convolution):
@@ -217,7 +247,13 @@ def network_digest(network: Network) -> str:
 
 
 def array_digest(arrays: Iterable[Array]) -> str:
-    """Return the sha256 of the shapes, dtypes and values of arrays."""
+    """Return the sha256 of the shapes, dtypes and values of arrays.
+
+    Examples
+    --------
+    >>> array_digest([np.zeros(4)]) == array_digest([np.zeros((2, 2))])
+    False
+    """
     found = hashlib.sha256()
     for array in arrays:
         host = np.ascontiguousarray(to_numpy(array))
@@ -227,7 +263,14 @@ def array_digest(arrays: Iterable[Array]) -> str:
 
 
 def collect_inputs(config: StyleConfig, photograph: Picture, paintings: Iterable[Picture]) -> list[Input]:
-    """Return the names and digests of all input pictures of a run."""
+    """Return the names and digests of all input pictures of a run.
+
+    Examples
+    --------
+    >>> photograph = Picture(np.zeros((32, 48, 3)), None, "an array")
+    >>> [(one.role, one.name) for one in collect_inputs(StyleConfig(), photograph, [photograph])]
+    [('content', 'an array'), ('style', 'an array')]
+    """
     pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
     found = []
     for role, picture in pictures:
@@ -241,7 +284,18 @@ def collect_inputs(config: StyleConfig, photograph: Picture, paintings: Iterable
 
 
 def file_inputs(config: StyleConfig) -> list[Input]:
-    """Return the names and digests of the files that the settings name: masks, map of regions, starting picture."""
+    """Return the names and digests of the files that the settings name: masks, map of regions, starting picture.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "sky.png").write_bytes(b"white")
+    ...     found = file_inputs(StyleConfig(mask=f"{folder}/sky.png"))
+    >>> [(one.role, one.name) for one in found]
+    [('mask', 'sky.png')]
+    """
     found = []
     files = [("mask", path) for path in config.mask]
     files += [("style_mask", path) for path in config.style_mask if path != "all"]
@@ -255,7 +309,14 @@ def file_inputs(config: StyleConfig) -> list[Input]:
 
 
 def environment(network: Network, engine: str) -> dict[str, str]:
-    """Return everything on which the last bits of a picture depend: versions, system, device, engine, BLAS, threads."""
+    """Return everything on which the last bits of a picture depend: versions, system, device, engine, BLAS, threads.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> environment(build_network(random_weights()), "reference")["engine"]
+    'reference'
+    """
     found = machine()
     if network.backend.name == "cupy":
         found["cupy"] = network.backend.xp.__version__
@@ -263,7 +324,13 @@ def environment(network: Network, engine: str) -> dict[str, str]:
 
 
 def machine(packages: Iterable[str] = ("handstyle", "numpy", "scipy", "pillow")) -> dict[str, str]:
-    """Return the versions of installed packages, the system, the BLAS and the number of threads."""
+    """Return the versions of installed packages, the system, the BLAS and the number of threads.
+
+    Examples
+    --------
+    >>> sorted(machine())
+    ['blas', 'handstyle', 'numpy', 'pillow', 'python', 'scipy', 'system', 'threads']
+    """
     blas = [
         f"{library.get('internal_api')} {library.get('version')} {library.get('architecture') or ''}".strip()
         for library in threadpool_info()
@@ -317,7 +384,13 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Return whether the name of a file has the suffix of a picture."""
+    """Return whether the name of a file has the suffix of a picture.
+
+    Examples
+    --------
+    >>> is_picture("painting.PNG"), is_picture("settings.toml")
+    (True, False)
+    """
     return expand_path(path).suffix.lower() in FORMATS
 
 
@@ -332,7 +405,18 @@ def _recipe_text(path: str | os.PathLike[str]) -> str:
 
 
 def settings_text(path: str | os.PathLike[str]) -> str:
-    """Return the text of a settings file of at most `MAX_BYTES` bytes."""
+    """Return the text of a settings file of at most `MAX_BYTES` bytes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "settings.toml")
+    ...     _ = path.write_text("size = 256")
+    ...     settings_text(path)
+    'size = 256'
+    """
     try:
         with open(expand_path(path), "rb") as file:
             text = file.read(MAX_BYTES + 1)

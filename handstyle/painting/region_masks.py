@@ -47,6 +47,19 @@ def make_masks(config: StyleConfig, size: tuple[int, int], full: tuple[int, int]
     ------
     HandstyleError
         If a mask or the map is invalid.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.foundations.picture_writing import write_picture
+    >>> white_left = np.zeros((32, 32, 3))
+    >>> white_left[:, :16] = 255.0
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_picture(f"{folder}/left.png", white_left)
+    ...     config = StyleConfig(mask=f"{folder}/left.png", unmasked="paint")
+    ...     masks = make_masks(config, (32, 32))
+    >>> [float(mask.mean()) for mask in masks]  # the left half, and the rest
+    [0.5, 0.5]
     """
     limit = config.max_pixels or None
     if config.regions:
@@ -181,7 +194,15 @@ def _hex(color: Sequence[int]) -> str:
 
 
 def grow_mask(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
-    """Return a mask whose edge is moved outward by a number of pixels, or inward if the number is negative."""
+    """Return a mask whose edge is moved outward by a number of pixels, or inward if the number is negative.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 9))
+    >>> mask[0, 4] = 1.0
+    >>> grow_mask(mask, 1)[0].tolist()
+    [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+    """
     from scipy.ndimage import distance_transform_edt
 
     inside = mask >= 0.5
@@ -194,7 +215,14 @@ def grow_mask(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
 
 
 def feather_mask(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
-    """Return a mask blurred by a Gaussian with a standard deviation of `sigma` pixels."""
+    """Return a mask blurred by a Gaussian with a standard deviation of `sigma` pixels.
+
+    Examples
+    --------
+    >>> mask = np.repeat([[0.0, 1.0]], 8, axis=1)
+    >>> feather_mask(mask, 1.0)[0].round(1).tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.3, 0.7, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
     from scipy.ndimage import gaussian_filter
 
     soft: Array = gaussian_filter(mask, sigma, mode="nearest") if sigma else mask
@@ -202,7 +230,14 @@ def feather_mask(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
 
 
 def keeps_photograph(config: StyleConfig, masks: Sequence[Array], regions: Sequence[int]) -> bool:
-    """Return whether a run keeps the photograph outside all regions."""
+    """Return whether a run keeps the photograph outside all regions.
+
+    Examples
+    --------
+    >>> masks = [np.ones((4, 4))]
+    >>> keeps_photograph(StyleConfig(), masks, [1]), keeps_photograph(StyleConfig(), masks, [0])
+    (True, False)
+    """
     return config.unmasked == "keep" and bool(masks) and 0 not in regions and config.mask_mode == "area"
 
 
@@ -211,12 +246,28 @@ def unmasked_weights(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, 
 
     It is 0 inside the regions and in a strip around them. Without the strip, the optimizer would make strong colors
     along the edge, which are visible as a fringe. `restore_photograph` covers the strip with the photograph at the end.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 64))
+    >>> mask[0, :32] = 1.0
+    >>> unmasked_weights([mask])[0, 30:38].tolist()  # the strip is 2 pixels wide, a 32nd of the long side
+    [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]
     """
     return grow_mask(uncovered(masks), -max(1.0, EDGE_RANGE * max(masks[0].shape)))
 
 
 def restore_photograph(result: Array, photograph: Array, masks: Sequence[Array]) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the result with the photograph in place of everything outside all regions, with a soft edge."""
+    """Return the result with the photograph in place of everything outside all regions, with a soft edge.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 64))
+    >>> mask[0, :32] = 1.0
+    >>> restored = restore_photograph(np.full((1, 64, 3), 9.0), np.zeros((1, 64, 3)), [mask])
+    >>> restored[0, [0, -1], 0].tolist()
+    [9.0, 0.0]
+    """
     keep = feather_mask(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
     mixed: Array = keep * photograph + (1 - keep) * result
     return mixed
@@ -229,6 +280,15 @@ def unmasked_terms(
 
     The receptive fields of deep layers, and so their gradients, extend far beyond the edge of a mask. Without this
     term, a face outside all regions would be changed by the styles of the regions around it.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> mask = np.zeros((1, 64))
+    >>> mask[0, :32] = 1.0
+    >>> network, p = build_network(random_weights()), np.zeros((1, 64, 3))
+    >>> [term.name for term in unmasked_terms(StyleConfig(mask="left.png"), network, p, [1], [mask])]
+    ['held pixels']
     """
     if not config.unmasked_weight or not keeps_photograph(config, masks, regions):
         return []

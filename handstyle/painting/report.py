@@ -331,6 +331,11 @@ def changed_settings(recipe: Recipe) -> dict[str, Any]:
     -------
     dict
         Fields of `StyleConfig` and the network's settings.
+
+    Examples
+    --------
+    >>> changed_settings(Recipe({"preset": "handstyle", "size": 256, "seed": 0}))
+    {'size': 256}
     """
     chosen = PRESETS.get(str(recipe.settings.get("preset", DEFAULT)), PRESETS[DEFAULT])
     before: dict[str, Any] = {"preset": chosen.name, "weights": EMBEDDED}
@@ -365,7 +370,13 @@ def _check_cells(row: Row) -> list[str]:
 
 
 def format_bound(bound: float | tuple[float, float]) -> str:
-    """Return the bound of a check, or the two ends of its range, as text."""
+    """Return the bound of a check, or the two ends of its range, as text.
+
+    Examples
+    --------
+    >>> format_bound(1e-12), format_bound((1.9, 2.3))
+    ('at most 1e-12', '1.9 to 2.3')
+    """
     return f"{bound[0]} to {bound[1]}" if isinstance(bound, tuple) else f"at most {bound:.0e}"
 
 

@@ -159,13 +159,25 @@ class Result:
 
 
 def whole_levels(array: Array) -> Array:
-    """Return an array rounded and clipped to uint8, 0 to 255."""
+    """Return an array rounded and clipped to uint8, 0 to 255.
+
+    Examples
+    --------
+    >>> whole_levels(np.array([-3.0, 1.6, 300.0])).tolist()
+    [0, 2, 255]
+    """
     clipped: Array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     return clipped
 
 
 def png(array: Array, alpha: Array | None = None) -> bytes:
-    """Return a picture, (H, W, 3) from 0 to 255, and its opacity, (H, W) from 0 to 1, encoded as PNG for display."""
+    r"""Return a picture, (H, W, 3) from 0 to 255, and its opacity, (H, W) from 0 to 1, encoded as PNG for display.
+
+    Examples
+    --------
+    >>> png(np.zeros((2, 2, 3)))[:4]
+    b'\x89PNG'
+    """
     file, pixels = io.BytesIO(), whole_levels(array)
     if alpha is not None:
         pixels = np.dstack([pixels, whole_levels(255 * alpha)])
@@ -174,7 +186,13 @@ def png(array: Array, alpha: Array | None = None) -> bytes:
 
 
 def jpeg(array: Array, quality: int = 92) -> bytes:
-    """Return a picture, (H, W, 3) from 0 to 255, encoded as JPEG for display."""
+    r"""Return a picture, (H, W, 3) from 0 to 255, encoded as JPEG for display.
+
+    Examples
+    --------
+    >>> jpeg(np.zeros((2, 2, 3)))[:2]
+    b'\xff\xd8'
+    """
     file = io.BytesIO()
     Image.fromarray(whole_levels(array)).save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
@@ -204,7 +222,14 @@ _kept: list[Result] = []
 
 
 def keep_last(result: Result) -> Result:
-    """Keep a result as that of the last run, for `last_result`, and return it."""
+    """Keep a result as that of the last run, for `last_result`, and return it.
+
+    Examples
+    --------
+    >>> result = Result(np.zeros((32, 48, 3)), None, "done", "all 2 iterations done", [], 2, False, {})
+    >>> keep_last(result) is last_result()
+    True
+    """
     _kept[:] = [result]
     return result
 
@@ -242,7 +267,13 @@ def last_result() -> Result:
 
 
 def in_a_notebook() -> bool:
-    """Return whether the program runs in the kernel of a notebook."""
+    """Return whether the program runs in the kernel of a notebook.
+
+    Examples
+    --------
+    >>> in_a_notebook()
+    False
+    """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)  # or a class derived from it

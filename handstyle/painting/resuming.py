@@ -62,7 +62,20 @@ class RunPosition:
 
 @dataclass
 class Identity:
-    """The settings of a run with digests of its network and pictures, which must be the same when it resumes."""
+    """The settings of a run with digests of its network and pictures, which must be the same when it resumes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_reading import Picture
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> from handstyle.painting.plan import make_plan
+    >>> network, photograph = build_network(random_weights()), Picture(np.zeros((32, 32, 3)), None, "")
+    >>> config = StyleConfig(size=32)
+    >>> identity = Identity(config, network, make_plan(config, photograph, [photograph]))
+    >>> identity.facts["settings"]["size"], identity.facts["kernels"]
+    (32, 'reference')
+    """
 
     config: StyleConfig
     network: Network
@@ -88,7 +101,22 @@ class Identity:
 
 
 def save_run(path: Path, save: Save, position: RunPosition, identity: Identity) -> None:
-    """Write a checkpoint of a run: the state of the optimizer, the progress and the identity of the run."""
+    """Write a checkpoint of a run: the state of the optimizer, the progress and the identity of the run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_reading import Picture
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> from handstyle.painting.plan import make_plan
+    >>> network, photograph = build_network(random_weights()), Picture(np.zeros((32, 32, 3)), None, "")
+    >>> config = StyleConfig(size=32)
+    >>> identity = Identity(config, network, make_plan(config, photograph, [photograph]))
+    >>> def save(path, run):  # an optimizer adds its own state
+    ...     print(path, run["scale"], run["evaluations"])
+    >>> save_run(Path("out.checkpoint"), save, RunPosition(scale=1, evaluations=90), identity)
+    out.checkpoint 1 90
+    """
     trace = [row.values() for row in position.trace]
     run = {"scale": position.scale, "trace": trace, "evaluations": position.evaluations}
     save(expand_path(path), run | identity.facts)
@@ -108,6 +136,18 @@ def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
     ------
     HandstyleError
         If the file is not a checkpoint of a run, or that run has other settings, pictures, or another network.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "out.checkpoint")
+    ...     _ = path.write_text("no checkpoint")
+    ...     try:
+    ...         read_run(path, identity=None)
+    ...     except HandstyleError as error:
+    ...         print(str(error).split(": ")[1])
+    the checkpoint is damaged (File is not a zip file)
     """
     run = read_facts(path).get("run")
     if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):

@@ -46,7 +46,13 @@ STEPS = (1e-5, 5e-6, 2e-6, 1e-6)
 
 
 class Variant(NamedTuple):
-    """An objective to check: its name, its configuration, and prefixes of the names of the terms to check."""
+    """An objective to check: its name, its configuration, and prefixes of the names of the terms to check.
+
+    Examples
+    --------
+    >>> [variant.name for variant in VARIANTS if variant.on_features]
+    ['wasserstein']
+    """
 
     name: str
     config: StyleConfig
@@ -93,6 +99,11 @@ class Row:
         The result of the check; None if the subject cannot be checked.
     why : str
         The reason if the subject cannot be checked.
+
+    Examples
+    --------
+    >>> Row("relu1_1", why="its gradient is not that of the value").report is None
+    True
     """
 
     subject: str
@@ -255,6 +266,16 @@ def find_layer(name: str) -> Any:
     ------
     HandstyleError
         If the name has another form, or the module or the attribute does not exist.
+
+    Examples
+    --------
+    >>> find_layer("handstyle.network.sequence:ReLU").__name__
+    'ReLU'
+    >>> try:
+    ...     find_layer("Swish")
+    ... except HandstyleError as error:
+    ...     print(error)
+    module='Swish': give MODULE:LAYER, such as mine:Leaky for class Leaky in mine.py
     """
     module, _, attribute = name.partition(":")
     if not attribute:

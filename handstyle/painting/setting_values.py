@@ -49,6 +49,11 @@ def suggest(name: str, known: Sequence[str]) -> str:
     """Return the end of the error message for an unknown name, which suggests one or lists the known names.
 
     It names the new name of a renamed setting, or the most similar known name, or all known names if they are few.
+
+    Examples
+    --------
+    >>> suggest("smallest", ["pyramid_min_size"]), suggest("sice", ["size", "seed"])
+    (': it is now called pyramid_min_size', ': did you mean size?')
     """
     if RENAMED.get(name) in known:
         return f": it is now called {RENAMED[name]}"
@@ -57,7 +62,16 @@ def suggest(name: str, known: Sequence[str]) -> str:
 
 
 def check_names(names: Iterable[Any], known: Sequence[str]) -> None:
-    """Raise `HandstyleError` if a name is not that of a setting."""
+    """Raise `HandstyleError` if a name is not that of a setting.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_names(["sice"], ["size", "seed"])
+    ... except HandstyleError as error:
+    ...     print(error)
+    no setting is called sice: did you mean size?
+    """
     for name in names:
         if not isinstance(name, str):
             raise HandstyleError(f"config: {name!r} is not the name of a setting")
@@ -67,18 +81,37 @@ def check_names(names: Iterable[Any], known: Sequence[str]) -> None:
 
 @cache
 def field_types(group: Any) -> dict[str, Any]:
-    """Return the types of a dataclass's fields by name, in the order of the fields."""
+    """Return the types of a dataclass's fields by name, in the order of the fields.
+
+    Examples
+    --------
+    >>> from handstyle.painting.config import SizeConfig
+    >>> field_types(SizeConfig)["size"]
+    <class 'int'>
+    """
     found = get_type_hints(group)
     return {field.name: found[field.name] for field in fields(group)}
 
 
 def literal_values(hint: Any) -> tuple[str, ...]:
-    """Return the values of a ``Literal`` type, or an empty tuple for other types."""
+    """Return the values of a ``Literal`` type, or an empty tuple for other types.
+
+    Examples
+    --------
+    >>> literal_values(Literal["max", "average"]), literal_values(int)
+    (('max', 'average'), ())
+    """
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def split_optional(hint: Any) -> tuple[Any, bool]:
-    """Return the type X of an annotation ``X | None`` or ``X``, and whether it allows None."""
+    """Return the type X of an annotation ``X | None`` or ``X``, and whether it allows None.
+
+    Examples
+    --------
+    >>> split_optional(float | None), split_optional(float)
+    ((<class 'float'>, True), (<class 'float'>, False))
+    """
     kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
     union = isinstance(hint, types.UnionType)
     return (kinds[0], len(kinds) < len(get_args(hint))) if union and len(kinds) == 1 else (hint, False)
@@ -91,6 +124,16 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     ------
     HandstyleError
         If it cannot be converted; the message names the parameter.
+
+    Examples
+    --------
+    >>> coerce("style_layers", tuple[str, ...], "relu1_1,relu2_1"), coerce("tv_weight", float, 1)
+    (('relu1_1', 'relu2_1'), 1.0)
+    >>> try:
+    ...     coerce("size", int, 512.5)
+    ... except HandstyleError as error:
+    ...     print(error)
+    size=512.5: must be a whole number
     """
     hint, may_be_none = split_optional(hint)
     if value is None and may_be_none:
@@ -130,7 +173,16 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
 
 
 def check_range(name: str, value: Any, hint: Any) -> None:
-    """Raise `HandstyleError` if a number is outside the range of its field."""
+    """Raise `HandstyleError` if a number is outside the range of its field.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_range("strength", 1.5, float)
+    ... except HandstyleError as error:
+    ...     print(error)
+    strength=1.5: must lie between 0 and 1
+    """
     numbers = value if isinstance(value, tuple) else () if value is None else (value,)
     if name.endswith(("_weight", "_weights")) and any(not (math.isfinite(n) and n >= 0) for n in numbers):
         raise HandstyleError(f"{name}={value}: a weight is a number of 0 or more")
@@ -149,13 +201,25 @@ def check_range(name: str, value: Any, hint: Any) -> None:
 
 
 def split_list(name: str, text: str) -> list[str]:
-    """Split the text of a list of values at its commas, which a path, a color or layers for a painting may have."""
+    """Split the text of a list of values at its commas, which a path, a color or layers for a painting may have.
+
+    Examples
+    --------
+    >>> split_list("style_layers", "relu1_1, relu2_1"), split_list("mask", "sky, at night.png")
+    (['relu1_1', 'relu2_1'], ['sky, at night.png'])
+    """
     single = name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
     return [part.strip() for part in ([text] if single else text.split(",")) if part.strip()]
 
 
 def shown(value: Any) -> str:
-    """Return a value as an error message shows it: an array or an object by its type."""
+    """Return a value as an error message shows it: an array or an object by its type.
+
+    Examples
+    --------
+    >>> shown("adam"), shown(np.zeros((2, 3)))
+    ("'adam'", 'ndarray of shape (2, 3)')
+    """
     if isinstance(value, str | int | float | bool | types.NoneType):
         return repr(value)
     shape = getattr(value, "shape", None)

@@ -17,7 +17,7 @@ def read_settings(
     refused: Iterable[str] = (),
     fixed: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Read a settings file, and check its keys.
+    r"""Read a settings file, and check its keys.
 
     Parameters
     ----------
@@ -40,6 +40,16 @@ def read_settings(
     ------
     HandstyleError
         If the file cannot be read, is not TOML, or has a key that is unknown or not allowed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "settings.toml")
+    ...     _ = path.write_text('size = 256\noptimizer = "adam"\n')
+    ...     read_settings(path, known=["size", "optimizer"])
+    {'size': 256, 'optimizer': 'adam'}
     """
     if is_picture(path):
         found = read_recipe(path).settings
@@ -71,7 +81,15 @@ def read_settings(
 
 
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
-    """Return settings as TOML: first `others`, then the fields of the configuration, or only those in `names`."""
+    """Return settings as TOML: first `others`, then the fields of the configuration, or only those in `names`.
+
+    Examples
+    --------
+    >>> print(settings_toml(StyleConfig(size=256), {"weights": "vgg19"}, ["size", "seed"]), end="")
+    weights = "vgg19"
+    size = 256
+    seed = 0
+    """
     wanted = set(names or field_types(StyleConfig))
     pairs = {**others, **{name: value for name, value in config.in_use().items() if name in wanted}}
     return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

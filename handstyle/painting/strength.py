@@ -25,7 +25,14 @@ MAX_RATIO = 1e4  # the style weight of strength 1 as a multiple of that of stren
 
 
 class Curve(NamedTuple):
-    """The style weight as a function of strength: its value `half` at 0.5, and the exponent `power` of its growth."""
+    """The style weight as a function of strength: its value `half` at 0.5, and the exponent `power` of its growth.
+
+    Examples
+    --------
+    >>> curve = Curve(half=5.0, power=2.0)
+    >>> curve.style_weight(0.5), round(curve.style_weight(0.75), 6)  # 5, 5 * 3²
+    (5.0, 45.0)
+    """
 
     half: float
     power: float
@@ -104,24 +111,55 @@ def _loss_name(config: StyleConfig) -> str:
 
 
 def default_weight(config: StyleConfig) -> float:
-    """Return the style weight where neither a weight is given nor a curve is known."""
+    """Return the style weight where neither a weight is given nor a curve is known.
+
+    Examples
+    --------
+    >>> default_weight(StyleConfig()), default_weight(StyleConfig(style_statistic="patches"))
+    (10.0, 2.0)
+    """
     return DEFAULT_WEIGHTS.get(_loss_name(config) or config.style_statistic, DEFAULT_WEIGHT)
 
 
 def with_style_weight(config: StyleConfig, network: Network) -> StyleConfig:
-    """Return a configuration whose `style_weight` is set to that of its strength on a network."""
+    """Return a configuration whose `style_weight` is set to that of its strength on a network.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import WIDTHS, build_network, random_weights
+    >>> network = build_network(random_weights(widths=WIDTHS, deepest="conv1_1"))
+    >>> config = with_style_weight(StyleConfig(strength=0.5), network)
+    >>> config.style_weight, config.strength
+    (1.0, None)
+    """
     return style_config(config, style_weight=style_weight(config, network))
 
 
 def describe_strength(config: StyleConfig, network: Network) -> str:
-    """Return a description of a run's strength and style weight, for the user."""
+    """Return a description of a run's strength and style weight, for the user.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import WIDTHS, build_network, random_weights
+    >>> describe_strength(StyleConfig(strength=0.5), build_network(random_weights(widths=WIDTHS, deepest="conv1_1")))
+    'strength 0.5 (style weight 1)'
+    """
     weight = style_weight(config, network)
     said = f"style weight {weight:.3g}"
     return said if config.style_weight is not None else f"strength {config.strength:g} ({said})"
 
 
 def curve_name(network: Network) -> str:
-    """Return the name in `CURVES` of the curve of a network, or an empty string if it has none."""
+    """Return the name in `CURVES` of the curve of a network, or an empty string if it has none.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import WIDTHS, build_network, random_weights
+    >>> curve_name(build_network(random_weights(widths=WIDTHS, deepest="conv1_1")))  # as wide as VGG-19
+    'vgg'
+    >>> curve_name(build_network(random_weights()))
+    ''
+    """
     if is_published(network):
         return "vgg"
     return EMBEDDED if network.origin is not None and network.origin.sha256 == _embedded_digest() else ""

@@ -168,11 +168,12 @@ def prepare_run(
 
     Examples
     --------
-    >>> from handstyle import load_network
-    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
-    >>> run = prepare_run(photograph, [painting], load_network("random"), StyleConfig(size=64, pyramid_min_size=32))
-    >>> run.plan.sizes
-    [(32, 32), (64, 64)]
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> config = StyleConfig(size=32, style_layers="relu1_1")
+    >>> run = prepare_run(photograph, [painting], build_network(random_weights()), config)
+    >>> run.plan.sizes, run.planned  # the scales, and the iterations at each
+    ([(32, 32)], [200])
     """
     config.check_layers(network)
     photograph, paintings = read_inputs(config, content, styles)
@@ -207,10 +208,10 @@ class PaintingRun:
 
     Examples
     --------
-    >>> from handstyle import load_network
+    >>> from handstyle.network.vgg import build_network, random_weights
     >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
     >>> config = StyleConfig(size=32, iterations=2, style_layers="relu1_1")
-    >>> prepare_run(photograph, [painting], load_network("random"), config).paint()
+    >>> prepare_run(photograph, [painting], build_network(random_weights()), config).paint()
     <Result 32 x 32 px, 2 iterations: all 2 iterations done>
     """
 
@@ -489,7 +490,14 @@ def reconstruct(
 
 
 def texture_config(config: StyleConfig) -> StyleConfig:
-    """Return a copy of a configuration for a texture: without content, and with noise in place of the photograph."""
+    """Return a copy of a configuration for a texture: without content, and with noise in place of the photograph.
+
+    Examples
+    --------
+    >>> config = texture_config(StyleConfig(size=256))
+    >>> config.content_weight, config.init
+    (0.0, 'blurred-noise')
+    """
     if config.mask or config.regions:
         raise HandstyleError(f"mask={config.mask or config.regions}: a texture has no regions; `stylize` paints them")
     if config.color != "none":
@@ -502,7 +510,14 @@ def texture_config(config: StyleConfig) -> StyleConfig:
 
 
 def blank_picture(config: StyleConfig) -> Picture:
-    """Return the gray square that is used as the photograph of a texture, which has none."""
+    """Return the gray square that is used as the photograph of a texture, which has none.
+
+    Examples
+    --------
+    >>> picture = blank_picture(StyleConfig(size=64))
+    >>> picture.pixels.shape, float(picture.pixels[0, 0, 0])
+    ((64, 64, 3), 127.5)
+    """
     side = wanted_side(config, (1, 1))
     try:
         return Picture(np.full((side, side, 3), 127.5, np.float32), None, BLANK)
@@ -515,6 +530,12 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
 
     It has a small weight of total variation, because the features of a layer do not determine the finest detail, in
     which the noise of the start would remain.
+
+    Examples
+    --------
+    >>> config = reconstruction_config("relu4_2", "content", size=128)
+    >>> config.content_layers, config.style_weight, config.init, config.size
+    (('relu4_2',), 0.0, 'noise', 128)
     """
     if of not in ("content", "style"):
         raise HandstyleError(f"of={of!r}: use content or style")

@@ -120,13 +120,25 @@ def build_terms(
 
 
 def has_moments(config: StyleConfig) -> bool:
-    """Return whether a run measures the moments of its paintings, as all style losses but that of patches do."""
+    """Return whether a run measures the moments of its paintings, as all style losses but that of patches do.
+
+    Examples
+    --------
+    >>> has_moments(StyleConfig()), has_moments(StyleConfig(style_statistic="patches"))
+    (True, False)
+    """
     style = config.style_counts and config.style_statistic != "patches"
     return (style or config.means_weight > 0) and bool(config.style_layers)
 
 
 def has_patches(config: StyleConfig) -> bool:
-    """Return whether the style loss of a run is that of patches."""
+    """Return whether the style loss of a run is that of patches.
+
+    Examples
+    --------
+    >>> has_patches(StyleConfig()), has_patches(StyleConfig(style_statistic="patches"))
+    (False, True)
+    """
     return config.style_statistic == "patches" and config.style_counts and bool(config.style_layers)
 
 
@@ -250,7 +262,17 @@ def terms_at(
     name: str,
     counts_all: bool,
 ) -> list[Term]:
-    """Return the terms of the style at one layer, given the paintings' moments there, each with its weight."""
+    """Return the terms of the style at one layer, given the paintings' moments there, each with its weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> config, place = StyleConfig(style_weight=2.0, means_weight=1.0), Place(channels=4, positions=64, pixels=64)
+    >>> target = moments_forward(np.random.default_rng(0).uniform(0, 1, (8, 8, 4)))
+    >>> terms = terms_at(config, "relu1_1", place, [(1.0, target)], None, 0.5, "style relu1_1", False)
+    >>> [(term.name, term.weight) for term in terms]
+    [('style relu1_1', 1.0), ('means relu1_1', 0.5)]
+    """
     terms: list[Term] = []
     patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
     factor = STYLE.get(config.style_normalization)
@@ -310,7 +332,13 @@ def _raw_gram(moments: Moments, target: Moments, channels: int) -> tuple[Array, 
 
 
 def picture_terms(config: StyleConfig) -> list[Term]:
-    """Return the terms on the picture itself: total variation, and the penalty for values beyond black and white."""
+    """Return the terms on the picture itself: total variation, and the penalty for values beyond black and white.
+
+    Examples
+    --------
+    >>> [term.name for term in picture_terms(StyleConfig(range_weight=1e-4))]
+    ['total variation', 'range']
+    """
     terms: list[Term] = []
     if config.tv_weight:
         form = VARIATIONS[config.tv]
