@@ -5,7 +5,8 @@ one task a core, the longest first. Pages' outputs go into MyST-NB's cache, from
 
 With ``BOOK_FIRST`` in the environment only what shows the change is computed: where a module has changed, the cells and
 figures of the pages that explain or quote it. The rest stays as it was, and is listed in ``_build/later.txt``, unless
-all runs of optimizers in what was computed could be kept (`paintings`): then the rest is quick and follows at once.
+it is soon done: by what it took when it was last computed, or because all runs of optimizers in what was computed could
+be kept (`paintings`). Then it follows at once, since a second pass takes half a minute of Sphinx's own.
 """
 
 import importlib.metadata
@@ -44,10 +45,11 @@ NOT_FIGURES = {"__init__", "common", "problem"}
 # The longest of a first build, when there are no records: they are begun first, in this order.
 LONGEST = ("mutants_painted", "preset_sheet", "color_ways", "scales", "regions")
 # Figures whose runs are also those of others: they are begun last, when the others have made and kept them.
-SHARING = ("parts", "starts", "task_colors", "kept")
+SHARING = ("parts", "starts", "task_colors", "kept", "tile_bugs")
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 FIRST = bool(os.environ.get("BOOK_FIRST"))
 LATER = DOCS / "_build" / "later.txt"
+SOON = 150.0  # seconds by the clock: if the rest takes no longer, it is computed in the first pass
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pillow", "scikit-image")
 worker = threading.local()  # its `server` runs the scripts of figures for a thread
 log = logging.getLogger(__name__)
@@ -171,8 +173,10 @@ def compute(app: Sphinx) -> None:
     tasks.sort(key=lambda task: task.name in SHARING)
     later = [task for task in tasks if FIRST and not changed[task] & about.get(task.name, {""})]
     LATER.unlink(missing_ok=True)
-    tasks = [task for task in tasks if task not in later]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    if sum(map(seconds, later)) <= SOON * len(cores):
+        later = []
+    tasks = [task for task in tasks if task not in later]
     turn, servers, lock, runs = cycle(cores), [], threading.Lock(), {"painted": 0, "kept": 0}
     paintings.begin(ROOT, shared)
 
@@ -193,11 +197,14 @@ def compute(app: Sphinx) -> None:
             if complaint:
                 return f"{task.name}: {complaint}"
             *ran, used = record.read_text(encoding="utf-8").splitlines()
+        took = float(used.split()[0])
+        if " kept" in used and task.kept.is_file():  # the next time it may have to paint them again
+            took = max(took, seconds(task))
         digests = freshness.digests(ROOT, ran, task.cells + shared)
         # A file that was written since the build began may be what it ran or not: then it is computed again next time.
         paths = {file: ROOT / file for file in digests if file and not file.endswith("/")}
         digests |= {file: "" for file, path in paths.items() if not path.exists() or path.stat().st_mtime >= began}
-        kept = {"digests": digests, "seconds": float(used.split()[0]), "ran": ran}
+        kept = {"digests": digests, "seconds": took, "ran": ran}
         task.kept.write_text(json.dumps(kept, indent=0))
         log.info("computed %s in %s", task.name, used)
         with lock:

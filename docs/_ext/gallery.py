@@ -108,7 +108,7 @@ def table(up: str) -> str:
         if not (PAINTED / f"{row.function}.png").is_file():
             return cell("none: painting does not show it", 1)
         source = f"{up}_static/mutants/{row.function}.png"
-        return cell(f'<img src="{source}" width="144" height="108" loading="lazy" alt="painted with: {row.name}">', 0)
+        return cell(f'<img src="{source}" width="192" height="144" loading="lazy" alt="painted with: {row.name}">', 0)
 
     def loss(row: Row) -> str:
         if row.function not in losses:

@@ -15,11 +15,11 @@ RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, wh
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (128, 20) if quick else (384, 300)
+    width, iterations = (192, 12) if quick else (384, 300)
     height = width * 3 // 4
     photo, art = photograph(height, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(5, 5, figsize=(7.2, 6.6), layout="constrained")
+    figure, axes = plt.subplots(6, 4, figsize=(7.2, 9.2), layout="constrained")
     panels = axes.ravel()
     for panel in panels[2 + len(PRESETS) :]:
         panel.axis("off")
@@ -34,12 +34,14 @@ def main(out, quick=True):
             )  # the small network ends at conv5_1
         if name == RATED:
             config = replace(config, learning_rate=config.learning_rate * height * width / (400 * 533))
+        # Noise has further to go, and plain descent goes in small steps.
+        long = name == RATED or not (config.pyramid_min_size or config.init == "content")
         config = replace(
             config,
             size=width,
             size_rule="square" if config.size_rule == "square" else "long",
             pyramid_min_size=width // 2 if config.pyramid_min_size else 0,
-            iterations=iterations if config.pyramid_min_size or config.init == "content" else 2 * iterations,
+            iterations=2 * iterations if long else iterations,
             iterations_by_scale=(),
             evaluations=0,
         )

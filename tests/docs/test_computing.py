@@ -201,27 +201,26 @@ def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their
     assert {figure.name for figure in computing.figures()} - set(about) == {"parts"}  # the cards of the landing page
 
 
-def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(
-    kept, tmp_path, monkeypatch, computing
-):
+@pytest.fixture
+def near_and_far(kept, tmp_path, monkeypatch, computing):
+    """Return two tasks, of which only the first is about the change, what was computed, and what a record ends with."""
     root, task = kept
-    program, computed = root / "figure.py", []
+    computed, tasks, used = [], [], ["0.1 s"]
 
     def draw(name):
         def compute(out):
             computed.append(name)
-            Path(out).write_text("figure.py:\nran.py:\nran.py:main\n0.1 s\n")
+            Path(out).write_text("figure.py:\nran.py:\nran.py:main\n" + used[-1] + "\n")
 
         return compute
 
-    tasks = []
     for name in ("near", "far"):
         record = tmp_path / f"{name}.json"
         record.write_text(task.kept.read_text())
         tasks.append(computing.Task(name, record, "cells, ", True, draw(name)))
-    later = tmp_path / "later.txt"
     for name, value in {
-        "LATER": later,
+        "LATER": tmp_path / "later.txt",
+        "SOON": 0.0,
         "figures": lambda: tasks[:1],
         "pages": lambda app, lock: tasks[1:],
         "common": lambda: "all",
@@ -231,6 +230,35 @@ def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_res
     change(root, *CHANGES["a function that ran"])
     for file in root.rglob("*.py"):
         os.utime(file, (0, 0))  # written before the build began
+    return tasks, computed, used
+
+
+def first_pass(monkeypatch, computing):
+    monkeypatch.setattr(computing, "FIRST", True)
+    freshness.module.cache_clear()
+    computing.compute(SimpleNamespace(env=SimpleNamespace()))
+
+
+def test_what_is_soon_done_has_no_pass_of_its_own(near_and_far, monkeypatch, computing):
+    tasks, computed, _ = near_and_far
+    monkeypatch.setattr(computing, "SOON", computing.seconds(tasks[1]))
+    first_pass(monkeypatch, computing)
+    assert sorted(computed) == ["far", "near"]
+    assert not computing.LATER.is_file()
+
+
+def test_a_task_whose_runs_were_kept_is_still_known_to_be_long(near_and_far, monkeypatch, computing):
+    tasks, _, used = near_and_far
+    used.append("0.1 s, 0 painted, 1 kept")
+    first_pass(monkeypatch, computing)
+    assert [computing.seconds(task) for task in tasks] == [1.0, 1.0]
+
+
+def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(
+    near_and_far, kept, monkeypatch, computing
+):
+    tasks, computed, _ = near_and_far
+    program, later = kept[0] / "figure.py", computing.LATER
     app = SimpleNamespace(env=SimpleNamespace())
     for first, expected, listed in ((True, {"near"}, True), (False, {"far"}, False), (True, set(), False)):
         monkeypatch.setattr(computing, "FIRST", first)

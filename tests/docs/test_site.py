@@ -49,7 +49,8 @@ MEASURE = """({
             const drawn = e.ownerSVGElement ? e.getScreenCTM().a : 1;
             const size = parseFloat(getComputedStyle(e).fontSize) * drawn;
             const words = walker.currentNode.textContent.trim().slice(0, 30);
-            const least = e.closest('.bd-article pre') ? 14 : 12; // code and outputs are read beside text of 16
+            const read = e.closest('.bd-article :is(pre, code, .lab-sum)'); // beside text of 16
+            const least = read ? 14 : 12;
             if (size && size < least - 0.1) found.add(`${size.toFixed(1)} px: ${words}`);
         }
         return found.size && [...found].slice(0, 3).join('; ');
