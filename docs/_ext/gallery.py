@@ -92,7 +92,7 @@ def painted() -> dict[str, list[float]]:
 def table(up: str) -> str:
     """Return the table as HTML, for a page from which `up` leads to the root; its cells sort by ``data-key``.
 
-    A narrow page shows each row as a card, with ``data-label`` before a cell that does not explain itself.
+    A page shows each row as a card, with ``data-label`` before a cell that does not explain itself.
     """
     losses = painted()
 
@@ -116,10 +116,7 @@ def table(up: str) -> str:
         value, genuine = losses[row.function]
         return cell(f"{value:.2f}<br><small>genuine {genuine:.2f}</small>", value / genuine, "loss")
 
-    scrolls = (
-        'tabindex="0" role="region" aria-label="the table of bugs"'  # a region that scrolls is reached by keyboard
-    )
-    lines = [f'<div class="mutants full-width" {scrolls}><table><thead><tr>']
+    lines = ['<div class="mutants"><table><thead><tr>']
     lines += [f'<th scope="col"><button type="button">{heading}</button></th>' for heading in HEADINGS]
     lines += ["</tr></thead><tbody>"]
     for row in mutant_rows():

@@ -231,9 +231,15 @@ def test_print_is_dark_on_white(browser):
     browser.call("Emulation.setEmulatedMedia", features=[])
 
 
-def test_the_table_of_bugs_scrolls_by_itself_on_a_tablet(browser):
-    browser.open(address("reference/mutants"), width=1024)
-    assert browser.run("document.documentElement.scrollWidth") == 1024
+def test_a_bug_is_shown_with_its_picture_beside_its_code(browser):
+    browser.open(address("reference/mutants"))
+    boxes = "[...document.querySelectorAll('#mutant-3 :is(img, .wrong)')].map(e => e.getBoundingClientRect().toJSON())"
+    for width in WIDTHS[:2]:
+        browser.resize(width)
+        picture, code = browser.run(boxes)
+        assert picture["width"] == 192
+        assert code["left"] > picture["right"]
+        assert code["width"] > 400
 
 
 def test_the_contents_say_which_chapters_are_not_written(browser):
