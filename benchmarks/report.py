@@ -1,6 +1,6 @@
 """Turn results in JSON into the tables and plots of the docs: ``python -m benchmarks.report FILES --out FOLDER``.
 
-Reads what `benchmarks.peers.evaluation`, `benchmarks.peers.layers`, `benchmarks.choices` and pytest-benchmark
+Reads what `benchmarks.peers.evaluation`, `benchmarks.peers.layers`, `benchmarks.gradient_error` and pytest-benchmark
 (``--benchmark-json``) write; for each it writes NAME.md and, if there is a figure, NAME.svg.
 """
 

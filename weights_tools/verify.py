@@ -52,11 +52,11 @@ class Verification(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
+        """Whether every check passed or was skipped."""
         return all(check.passed is not False for check in self.checks)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return a row for each check: the verdict with the name, and the finding."""
+        """Return a row for each check: its verdict and name, and the finding."""
         words = {True: "pass", False: "FAIL", None: "open"}
         return [(f"{words[check.passed]}  {check.name}", check.found) for check in self.checks]
 

@@ -342,7 +342,7 @@ class Measurements:
     path: str = "these measurements"
 
     def warnings(self) -> list[str]:
-        """Return a list with a sentence if the machine had other work when the measurements began."""
+        """Return a list with a warning if the machine was busy when the measurements began; otherwise an empty list."""
         load, cores = float(self.machine.get("load", math.nan)), int(self.machine.get("threads", cpu_count()))
         said = f"{self.path}: the machine was busy (load {load:.1f} on {cores} cores), so the times may be too long"
         return [said] if _is_busy(load, cores) else []

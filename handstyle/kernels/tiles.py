@@ -1051,7 +1051,10 @@ class TileEvaluation:
 
 
 def factor_of(term: Term, sums: Array | None) -> Any:
-    """Return the factor of a term's gradient: its weight, divided by the mean magnitude if the term is normalized."""
+    """Return the factor of a term's gradient: its weight or, for a normalized term, weight over mean magnitude.
+
+    `sums` has the sum of the magnitudes of a normalized term's gradient and the number of its values.
+    """
     if sums is None or not isinstance(term, NormalizedTerm):
         return float(term.weight)
     return float(term.weight) / (sums[0] / sums[1] + NORMALIZE_EPSILON)
@@ -1151,7 +1154,7 @@ def term_bytes_in_memory(term: Term, network: Network) -> int:
 
 
 def target_file(term: Term, network: Network) -> int:
-    """Return the bytes of the file in which a term's target lies, or 0; see `empty_map`."""
+    """Return the size in bytes of the file that holds a term's target, or 0 if it is in memory; see `empty_map`."""
     if not is_content(term) or recomputes_photograph(network) or network.backend.name == "cupy":
         return 0
     target = (term.inner if isinstance(term, NormalizedTerm) else term).target  # type: ignore[attr-defined]

@@ -132,7 +132,7 @@ def has_moments(config: StyleConfig) -> bool:
 
 
 def has_patches(config: StyleConfig) -> bool:
-    """Return whether the style loss of a run is that of patches.
+    """Return whether the style loss of a run compares patches.
 
     Examples
     --------

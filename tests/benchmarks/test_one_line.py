@@ -33,7 +33,7 @@ def test_layers_without_ncnn_are_one_line():
 
 
 def test_help_of_the_choices_measures_nothing():
-    status, said, _ = ended("-m", "benchmarks.choices", "--help")
+    status, said, _ = ended("-m", "benchmarks.gradient_error", "--help")
     assert status == 0
     assert "error of a float32 gradient" in said
     assert "tiles" not in said

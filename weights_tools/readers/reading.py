@@ -117,7 +117,7 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
 
 
 def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
-    """Return a kernel in this package's axis order from that of Caffe, PyTorch and ONNX.
+    """Return a kernel of Caffe, PyTorch or ONNX, (K, C, 3, 3), in this package's axis order, (3, 3, C, K).
 
     Examples
     --------

@@ -214,7 +214,7 @@ class DryGradients(PartGradients):
     engine: DryPasses
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return a gradient of zeros if `PartGradients` would compute the gradient at this layer part by part."""
+        """Return a gradient of zeros if `PartGradients` computes that of the layer in parts; otherwise None."""
         (_, term), *others = self.at(tap)
         if others or not has_plain_moments(term):
             return None

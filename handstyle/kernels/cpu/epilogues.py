@@ -50,7 +50,7 @@ def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight i
 
 
 def byte_columns(x: slice, K: int) -> slice:
-    """Return the columns of a packed map of bits in which the bits of the columns `x` of K channels are."""
+    """Return which bytes of a row of packed bits hold the bits of the picture columns `x`, with K channels each."""
     return slice(x.start * K // 8, ceil_div(x.stop * K, 8))
 
 

@@ -30,7 +30,8 @@ to pass what they pass in float64, the error of the gradient is 2e-7 (direct) or
 which is linear, may have larger tiles, and so may the forward pass from 256 channels on, where there are few values.
 Which of two nearly equal values passes makes no difference to an optimizer: after 60 iterations of L-BFGS-B at
 256 x 256 the loss is 10.9 with direct convolution, 11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1
-with ``auto``, which is not the order of the errors. (``benchmarks/choices.py`` counts the changes and makes the runs.)
+with ``auto``, which is not the order of the errors. (``benchmarks/gradient_error.py`` counts the changes and makes the
+runs.)
 """
 
 from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ POOLS = {"none": 0, "max": 1, "average": 2}
 
 @dataclass
 class Source:
-    """The input of a kernel: a map, or the gradient at a pool's input, which is computed from that at its output."""
+    """The input of a kernel: a map, or the gradient at a pool's input, computed from that at its output."""
 
     x: Array
     codes: Array | None = None

@@ -1,8 +1,8 @@
 """Measure the memory of the tensors that PyTorch's autograd saves in a forward pass, with frozen weights.
 
-``python -m benchmarks.peers.kept`` evaluates the default objective on VGG-19 and adds up the saved tensors: each
-storage once, without the network's weights and the targets. Chapter 9 compares the sum with the bits that this package
-keeps. With ``--save`` the result is written as dated JSON to ``benchmarks/results``.
+``python -m benchmarks.peers.saved_tensors`` evaluates the default objective on VGG-19 and adds up the saved tensors:
+each storage once, without the network's weights and the targets. Chapter 9 compares the sum with the bits that this
+package keeps. With ``--save`` the result is written as dated JSON to ``benchmarks/results``.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     kept = saved_bytes(peer, common.picture("tubingen.jpg", options.size))
     print(f"{options.size} x {options.size}: {kept / 2**20:.0f} MiB are kept, torch {torch.__version__}")
     if options.save:
-        print(common.write_results("kept", [{"size": options.size, "what": "saved tensors", "bytes": kept}]))
+        print(common.write_results("saved-tensors", [{"size": options.size, "what": "saved tensors", "bytes": kept}]))
 
 
 if __name__ == "__main__":

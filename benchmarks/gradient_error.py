@@ -1,8 +1,8 @@
 """Measure where the error of a float32 gradient comes from: rounding, or rectifiers and pools that rounding decides.
 
-``python -m benchmarks.choices`` computes the gradient of the objective in float32 with several kernels and compares it
-with float64; then again with the decisions of rectifiers and pools replaced by those of the float64 pass. Last, it runs
-an optimizer with each, to see what the decisions mean for the loss.
+``python -m benchmarks.gradient_error`` computes the gradient of the objective in float32 with several kernels and
+compares it with float64; then again with the choices of rectifiers and pools replaced by those of the float64 pass.
+Last, it runs an optimizer with each, to see what the choices mean for the loss.
 """
 
 import argparse
