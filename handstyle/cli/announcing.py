@@ -68,7 +68,21 @@ def print_start(
     strong: str,
     run: RunConfig,
 ) -> None:
-    """Print before the run its network, engine, device, tiles, pictures, strength, size and iterations."""
+    """Print before the run its network, engine, device, tiles, pictures, strength, size and iterations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_reading import read_picture
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> config, photograph = StyleConfig(size=32, iterations=5), read_picture(np.zeros((32, 32, 3)))
+    >>> memory = RunMemory.now(config, build_network(random_weights()), photograph, [photograph])
+    >>> print_start(  # doctest: +ELLIPSIS
+    ...     memory, photograph, [photograph], Path("out.png"), "random", "strength 0.5", RunConfig()
+    ... )
+    network random (seeded, not trained: color and grain only), kernels reference, numpy on ...
+    an array in the style of an array, strength 0.5, 32 x 32 px, 5 iterations
+    """
     config, loaded = memory.config, memory.network
     backend = loaded.backend
     untrained = " (seeded, not trained: color and grain only)" if weights == "random" else ""

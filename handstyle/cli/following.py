@@ -85,7 +85,19 @@ class _RunFollower:
 def follow_run(
     output: Path, config: StyleConfig, run: RunConfig, title: str, photograph: Picture
 ) -> Iterator[_RunFollower]:
-    """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, without its display."""
+    """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, without its display.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_reading import read_picture
+    >>> photograph = read_picture(np.zeros((32, 32, 3)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with follow_run(Path(folder, "out.png"), StyleConfig(), RunConfig(), "a town", photograph) as follower:
+    ...         follower.checkpoint.name
+    'out.png.checkpoint'
+    """
     checkpoint = checkpoint_of(output, run)
     alone = nullcontext(True) if checkpoint is None else locked(checkpoint, "the checkpoint")
     with defer_signals() as asked, alone as locks, _preview_of(run, title, photograph, asked.raise_now) as preview:

@@ -183,7 +183,22 @@ def start(
     settings: Settings,
     layer: str = "",
 ) -> int:
-    """Check the settings, load the network, paint the picture, and return the exit status."""
+    """Check the settings, load the network, paint the picture, and return the exit status.
+
+    Examples
+    --------
+    >>> flags = make_flags("Flags", ["size", "write_config"], everything=False)
+    >>> settings = resolve(replace(flags, size="256", write_config=True))
+    >>> start("photograph.jpg", ["painting.jpg"], None, "out.png", settings)  # which prints the settings only
+    weights = "vgg19-slim"
+    backend = "auto"
+    kernels = "auto"
+    pooling = "max"
+    padding = "zero"
+    rounding = "down"
+    size = 256
+    0
+    """
     if settings.run.write_config:
         say(settings.toml().rstrip("\n"))
         return 0
@@ -205,6 +220,23 @@ def paint(going: PaintingRun, loaded: Network, output: Path, settings: Settings,
     """Paint the picture of a run with progress, save it, print the reason for stopping, and return the exit status.
 
     `loaded` is the network without tiles, which the report checks; `finish` may change the result before it is saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> flags = make_flags("Flags", ["size", "iterations", "style_layers", "quiet"], everything=False)
+    >>> settings = resolve(replace(flags, size="32", iterations="2", style_layers=("relu1_1",), quiet=True))
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> network = build_network(random_weights())
+    >>> run = prepare_run(photograph, [painting], network, settings.config)
+    >>> set_output_form(quiet=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     status = paint(run, network, Path(folder, "out.png"), settings)
+    ...     status, Path(folder, "out.png").is_file()
+    (0, True)
+    >>> set_output_form()
     """
     config, network, run = settings.config, settings.network, settings.run
     going.file = run.resume

@@ -41,7 +41,14 @@ def report_run(
     snapshots: Snapshots | None,
     overwrite: bool,
 ) -> None:
-    """Write the report of a run beside its picture, and say where it is."""
+    """Write the report of a run beside its picture, and say where it is.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle stylize photograph.jpg painting.jpg --report
+    """
     page, pictures = picture.with_suffix(".html"), (plan.photograph, plan.sources)
     facts: dict[str, Any] = {"masks": config.mask, "config": config, "snapshots": snapshots, "picture": picture.name}
     write_report(page, result, network, *pictures, overwrite=overwrite, **facts)

@@ -88,7 +88,13 @@ def _temporary_prefix(name: str) -> str:
 
 
 def cut_bytes(name: str) -> str:
-    """Return a file name's first bytes, cut between two characters, so that a suffix can be added."""
+    """Return a file name's first bytes, cut between two characters, so that a suffix can be added.
+
+    Examples
+    --------
+    >>> cut_bytes("out.png"), len(cut_bytes(300 * "a")) < 255
+    ('out.png', True)
+    """
     return os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 

@@ -162,6 +162,11 @@ def to_numpy(x: Any) -> Array:
     """Return `x` as a NumPy array; an array on a device is copied to the host.
 
     The one place where device data comes home: elsewhere an implicit conversion is an error.
+
+    Examples
+    --------
+    >>> to_numpy([1.0, 2.0])
+    array([1., 2.])
     """
     if hasattr(x, "get") and not isinstance(x, np.ndarray):
         x = x.get()
@@ -222,7 +227,13 @@ def _missing_gpu(cupy: Any) -> str | None:
 
 @cache
 def cpu_name() -> str:
-    """Return the processor in words, e.g. ``AMD EPYC 7B13, 2 cores``."""
+    """Return the processor in words, e.g. ``AMD EPYC 7B13, 2 cores``.
+
+    Examples
+    --------
+    >>> cpu_name().endswith(f"{cpu_count()} cores")
+    True
+    """
     model = "CPU"
     if Path("/proc/cpuinfo").exists():
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -232,6 +243,12 @@ def cpu_name() -> str:
 
 
 def cpu_count() -> int:
-    """Return the number of cores this process may use."""
+    """Return the number of cores this process may use.
+
+    Examples
+    --------
+    >>> cpu_count() >= 1
+    True
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

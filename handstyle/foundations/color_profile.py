@@ -34,7 +34,13 @@ def srgb_profile() -> ImageCms.ImageCmsProfile:
 
 
 def srgb_bytes() -> bytes:
-    """Return the bytes of `srgb_profile` for a file: always the same, without the date at which it was made."""
+    """Return the bytes of `srgb_profile` for a file: always the same, without the date at which it was made.
+
+    Examples
+    --------
+    >>> srgb_bytes()[36:40]  # the signature of every ICC profile
+    b'acsp'
+    """
     profile = bytearray(srgb_profile().tobytes())
     profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the date: the same run, the same bytes
     return bytes(profile)

@@ -26,7 +26,16 @@ GRAY_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 def deep_converter(image: Image.Image, profile: bytes | None, name: str, notes: list[str]) -> Converter:
-    """Return the function that converts decoded rows of a gray image with more than 8 bits."""
+    """Return the function that converts decoded rows of a gray image with more than 8 bits.
+
+    Examples
+    --------
+    >>> image = Image.fromarray(np.array([[0, 65535]], np.uint16))
+    >>> convert = deep_converter(image, None, "gray.png", notes=[])
+    >>> pixels, alpha = convert(image, 1)
+    >>> pixels[0].round().tolist(), alpha
+    ([[0.0, 0.0, 0.0], [255.0, 255.0, 255.0]], None)
+    """
     white_is_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
     bands = (image.crop((0, rows.start, image.width, rows.stop)) for rows in row_bands(image.height, image.width))
     extremes = np.array([(np.min(raw), np.max(raw)) for raw in map(np.asarray, bands)], dtype=np.float64)
@@ -54,7 +63,15 @@ def deep_converter(image: Image.Image, profile: bytes | None, name: str, notes: 
 
 
 def encode_png16(levels: Pixels, metadata: dict[str, str], dpi: Resolution | None) -> bytes:
-    """Encode a picture, `(H, W, 3 or 4)` uint16, as PNG, since Pillow does not write 16 bits a channel."""
+    """Encode a picture, `(H, W, 3 or 4)` uint16, as PNG, since Pillow does not write 16 bits a channel.
+
+    Examples
+    --------
+    >>> levels = np.full((2, 2, 3), 40000, np.uint16)
+    >>> data = encode_png16(levels, {}, None)
+    >>> data[1:4], data[24]  # the signature; bits for each channel
+    (b'PNG', 16)
+    """
     height, width, channels = levels.shape
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -79,7 +96,15 @@ def encode_png16(levels: Pixels, metadata: dict[str, str], dpi: Resolution | Non
 
 
 def encode_tiff16(levels: Pixels, metadata: dict[str, str], dpi: Resolution | None) -> bytes:
-    """Encode a picture, `(H, W, 3 or 4)` uint16, as TIFF 6.0 with one deflated strip, which Pillow does not write."""
+    """Encode a picture, `(H, W, 3 or 4)` uint16, as TIFF 6.0 with one deflated strip, which Pillow does not write.
+
+    Examples
+    --------
+    >>> levels = np.full((2, 2, 3), 40000, np.uint16)
+    >>> with Image.open(io.BytesIO(encode_tiff16(levels, {}, None))) as image:
+    ...     image.size, image.tag_v2[258]  # bits for each channel
+    ((2, 2), (16, 16, 16))
+    """
     height, width, channels = levels.shape
     differences = levels.astype("<u2")
     differences[:, 1:] -= levels[:, :-1]  # predictor 2: each value as its difference from its left neighbor

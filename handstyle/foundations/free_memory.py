@@ -15,6 +15,11 @@ def available_memory() -> float:
     Physical memory, the limits of control groups (versions 1 and 2, and those of the groups around them) and the limit
     of the address space (``ulimit -v``, ``RLIMIT_AS``) count, whichever leaves least. On macOS it is half of the
     physical memory; on Windows it is not known.
+
+    Examples
+    --------
+    >>> available_memory() > 0
+    True
     """
     if not hasattr(os, "sysconf"):  # Windows
         return math.inf

@@ -19,7 +19,17 @@ T = TypeVar("T")
 
 @contextmanager
 def explain_errors(name: str) -> Iterator[None]:
-    """Raise any error of decoding as a `HandstyleError` of one line with the name of the picture."""
+    """Raise any error of decoding as a `HandstyleError` of one line with the name of the picture.
+
+    Examples
+    --------
+    >>> try:
+    ...     with explain_errors("cut.png"):
+    ...         raise SyntaxError("broken PNG file")
+    ... except HandstyleError as error:
+    ...     print(error)
+    cut.png is damaged or truncated (broken PNG file): fetch it again
+    """
     try:
         yield
     except HandstyleError:
@@ -40,7 +50,14 @@ def explain_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def pixel_limit(max_pixels: int | None) -> Iterator[None]:
-    """Set Pillow's global limit of pixels in a ``with`` block; Pillow refuses pictures of more than twice the limit."""
+    """Set Pillow's global limit of pixels in a ``with`` block; Pillow refuses pictures of more than twice the limit.
+
+    Examples
+    --------
+    >>> with pixel_limit(1_000_000):
+    ...     Image.MAX_IMAGE_PIXELS
+    500000
+    """
     if max_pixels is None:
         yield
         return

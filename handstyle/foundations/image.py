@@ -143,12 +143,24 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
 
 
 def reorder_channels(a: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return RGB in the order of a convention's channels, or the other way round: a contiguous copy if they differ."""
+    """Return RGB in the order of a convention's channels, or the other way round: a contiguous copy if they differ.
+
+    Examples
+    --------
+    >>> reorder_channels(np.array([[[1.0, 2.0, 3.0]]]), CAFFE).ravel().tolist()
+    [3.0, 2.0, 1.0]
+    """
     return a if convention.order == "RGB" else a[..., ::-1].copy()
 
 
 def channel_order(convention: Convention) -> list[int]:
-    """Return the picture's channel, red 0 to blue 2, for each channel of the network's input."""
+    """Return the picture's channel, red 0 to blue 2, for each channel of the network's input.
+
+    Examples
+    --------
+    >>> channel_order(CAFFE), channel_order(TORCHVISION)
+    ([2, 1, 0], [0, 1, 2])
+    """
     return [0, 1, 2] if convention.order == "RGB" else [2, 1, 0]
 
 

@@ -24,12 +24,26 @@ DISK = "/var/tmp"  # a folder on a disk, unlike /tmp, which may be in memory (Fi
 
 
 def mapped_folder() -> str:
-    """Return the folder of the files: ``TMPDIR`` if it is set, otherwise a folder on a disk."""
+    """Return the folder of the files: ``TMPDIR`` if it is set, otherwise a folder on a disk.
+
+    Examples
+    --------
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, TMPDIR="/scratch"):
+    ...     mapped_folder()
+    '/scratch'
+    """
     return os.environ.get("TMPDIR") or (DISK if os.access(DISK, os.W_OK) else gettempdir())
 
 
 def free_disk() -> int:
-    """Return the free bytes in `mapped_folder`; 0 if they cannot be determined."""
+    """Return the free bytes in `mapped_folder`; 0 if they cannot be determined.
+
+    Examples
+    --------
+    >>> free_disk() >= 0
+    True
+    """
     with suppress(OSError):
         return disk_usage(mapped_folder()).free
     return 0
@@ -73,17 +87,35 @@ def mapped_zeros(shape: Sequence[int], dtype: DTypeLike) -> Array:
 
 
 def is_large(size: int) -> bool:
-    """Return whether an array of `size` bytes is large enough to be kept in a file."""
+    """Return whether an array of `size` bytes is large enough to be kept in a file.
+
+    Examples
+    --------
+    >>> is_large(1000), is_large(MAPPED)
+    (False, True)
+    """
     return size >= MAPPED
 
 
 def is_mapped(a: Array) -> bool:
-    """Return whether an array is in a file, or is a view of one that is."""
+    """Return whether an array is in a file, or is a view of one that is.
+
+    Examples
+    --------
+    >>> is_mapped(np.zeros(4)), is_mapped(mapped_zeros((4,), np.dtype("f8")))
+    (False, True)
+    """
     return isinstance(a, np.memmap) and getattr(a, "_mmap", None) is not None
 
 
 def zeros_for(like: Array, shape: Sequence[int] | None = None) -> Array:
-    """Return zeros in the same place as `like` (file, memory or device), of its dtype and by default its shape."""
+    """Return zeros in the same place as `like` (file, memory or device), of its dtype and by default its shape.
+
+    Examples
+    --------
+    >>> zeros_for(np.ones(2, np.float32), (3,))
+    array([0., 0., 0.], dtype=float32)
+    """
     shape = like.shape if shape is None else tuple(shape)
     if is_mapped(like):
         return mapped_zeros(shape, like.dtype)
@@ -92,7 +124,13 @@ def zeros_for(like: Array, shape: Sequence[int] | None = None) -> Array:
 
 
 def split_pieces(v: Array) -> Iterator[slice]:  # (n,)
-    """Yield the slices in which a vector is computed: of `PIECE` values on the host, of all values on a device."""
+    """Yield the slices in which a vector is computed: of `PIECE` values on the host, of all values on a device.
+
+    Examples
+    --------
+    >>> [(piece.start, piece.stop == PIECE) for piece in split_pieces(np.zeros(3))]
+    [(0, True)]
+    """
     step = PIECE if isinstance(v, np.ndarray) else max(1, v.size)
     return (slice(start, start + step) for start in range(0, v.size, step))
 
@@ -128,5 +166,12 @@ def assemble(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> (
 
 
 def copy_array(v: Array) -> Array:  # (n,) -> (n,)
-    """Return a copy of a vector in the same place (file, memory or device)."""
+    """Return a copy of a vector in the same place (file, memory or device).
+
+    Examples
+    --------
+    >>> v = np.arange(3.0)
+    >>> copy_array(v).tolist(), copy_array(v) is v
+    ([0.0, 1.0, 2.0], False)
+    """
     return assemble(v, lambda piece: v[piece]) if is_mapped(v) else v.copy()

@@ -51,12 +51,28 @@ def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
 
 
 def reduction(long: int, target: int | None) -> int:
-    """Return the side of the blocks in which a picture of a long side is averaged, before it is resampled."""
+    """Return the side of the blocks in which a picture of a long side is averaged, before it is resampled.
+
+    Examples
+    --------
+    >>> reduction(8000, 500), reduction(8000, None)
+    (4, 1)
+    """
     return max(1, long // (GAP * target)) if target else 1
 
 
 def draft(image: Image.Image, target: int | None) -> float:
-    """Have a JPEG decoded at a half, a quarter or an eighth, and return the factor by which its sides shrink."""
+    """Have a JPEG decoded at a half, a quarter or an eighth, and return the factor by which its sides shrink.
+
+    Examples
+    --------
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (1600, 800)).save(file, "JPEG")
+    >>> image = Image.open(file)
+    >>> draft(image, 100), image.size
+    (4.0, (400, 200))
+    """
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return 1.0
     (width, height), wanted = image.size, reduction(max(image.size), target)
@@ -108,7 +124,17 @@ def enough_memory(image: Image.Image, target: int | None, ours: bool, what: str)
 def decode_bands(
     image: Image.Image, orientation: int, factor: int, convert: Converter
 ) -> tuple[Pixels, Pixels | None]:  # -> (H, W, 3), (H, W) or None
-    """Convert a loaded image to upright pixels and alpha, band by band, averaged in blocks of `factor` x `factor`."""
+    """Convert a loaded image to upright pixels and alpha, band by band, averaged in blocks of `factor` x `factor`.
+
+    Examples
+    --------
+    >>> def convert(band, factor):
+    ...     return np.asarray(band, np.float32), None
+    >>> image = Image.new("RGB", (4, 2), (10, 20, 30))
+    >>> pixels, alpha = decode_bands(image, orientation=6, factor=1, convert=convert)  # a quarter turn
+    >>> pixels.shape, alpha
+    ((4, 2, 3), None)
+    """
     height, width = -(-image.height // factor), -(-image.width // factor)
     upright = (width, height) if orientation >= 5 else (height, width)
     pixels, alpha = np.empty((*upright, 3), dtype=np.float32), None
@@ -136,7 +162,13 @@ def _file_rows_view(upright: Pixels, orientation: int) -> Pixels:
 
 
 def average_blocks(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) float32
-    """Return the means of blocks of `factor` pixels a side."""
+    """Return the means of blocks of `factor` pixels a side.
+
+    Examples
+    --------
+    >>> average_blocks(np.array([[0, 2], [4, 6]], np.float32), 2).tolist()
+    [[3.0]]
+    """
     return np.asarray(Image.fromarray(plane).reduce(factor)) if factor > 1 else plane
 
 

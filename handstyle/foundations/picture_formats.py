@@ -63,7 +63,16 @@ def load_plugin(kind: str) -> bool:
 
 
 def open_image(stream: IO[bytes], name: str) -> Image.Image:
-    """Open a picture without decoding it, by a plug-in if Pillow alone cannot read the format."""
+    """Open a picture without decoding it, by a plug-in if Pillow alone cannot read the format.
+
+    Examples
+    --------
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (4, 2)).save(file, "PNG")
+    >>> open_image(file, "a.png").size
+    (4, 2)
+    """
     try:
         return Image.open(stream)
     except UnidentifiedImageError:
@@ -94,7 +103,13 @@ def _kind_by_signature(stream: IO[bytes]) -> str | None:
 
 
 def format_of_output(path: Path) -> str:
-    """Return Pillow's name of the format of a path's suffix, or raise `HandstyleError` if it cannot be written here."""
+    """Return Pillow's name of the format of a path's suffix, or raise `HandstyleError` if it cannot be written here.
+
+    Examples
+    --------
+    >>> format_of_output(Path("out.JPG"))
+    'JPEG'
+    """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         endings = ", ".join(FORMATS)

@@ -64,7 +64,16 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def check_input(path: Path, source: str) -> None:
-    """Raise `HandstyleError` unless a path is that of a regular file that is not empty."""
+    """Raise `HandstyleError` unless a path is that of a regular file that is not empty.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_input(Path("no-such.jpg"), "no-such.jpg")
+    ... except HandstyleError as error:
+    ...     print(error)
+    no-such.jpg does not exist: check the path of the picture
+    """
     name = printable(path)
     try:
         status = path.stat()
@@ -87,7 +96,19 @@ def check_input(path: Path, source: str) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Raise `HandstyleError` if a path is a folder, a pipe, a device, or a broken or circular link."""
+    """Raise `HandstyleError` if a path is a folder, a pipe, a device, or a broken or circular link.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_output(Path(folder, "out.png"))
+    ...     try:
+    ...         check_output(Path(folder))
+    ...     except HandstyleError as error:
+    ...         print(str(error).split(": ")[0].endswith("is a folder"))
+    True
+    """
     name = printable(path)
     try:
         mode = path.stat().st_mode

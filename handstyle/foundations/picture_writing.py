@@ -154,7 +154,16 @@ def write_picture(
 
 
 def check_arrays(path: str | os.PathLike[str], picture: Pixels, alpha: Pixels | None) -> None:
-    """Raise `HandstyleError` if arrays are no picture: of other shapes, or with values that are not finite."""
+    """Raise `HandstyleError` if arrays are no picture: of other shapes, or with values that are not finite.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_arrays("out.png", np.zeros((4, 4)), None)
+    ... except HandstyleError as error:
+    ...     print(error)
+    an array of shape (4, 4) is no picture for out.png: give (H, W, 3)
+    """
     name = printable(path)
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise HandstyleError(f"an array of shape {picture.shape} is no picture for {name}: give (H, W, 3)")
@@ -173,7 +182,13 @@ def encode_picture(
     bits: int,
     dpi: Resolution | None,
 ) -> bytes:
-    """Return a picture encoded in a format, `kind` as Pillow names it, for the file `path`; see `write_picture`."""
+    """Return a picture encoded in a format, `kind` as Pillow names it, for the file `path`; see `write_picture`.
+
+    Examples
+    --------
+    >>> encode_picture(Path("out.png"), "PNG", np.zeros((4, 4, 3)), None, {}, 8, None)[1:4]
+    b'PNG'
+    """
     text = {encodable(key): encodable(value) for key, value in metadata.items()}
     encode = DEEP_ENCODERS[kind] if bits == 16 else partial(_encode_8_bit, kind)
     try:

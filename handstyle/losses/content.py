@@ -70,7 +70,14 @@ def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
 
 
 def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
-    """Return the scale that turns a squared distance into a squared relative error: see `scale_of`."""
+    """Return the scale that turns a squared distance into a squared relative error: see `scale_of`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relative_scale(np.array([[[3.0, 4.0]]]))  # 1 / (3² + 4²)
+    0.04
+    """
     return scale_of(content_forward(0 * target, target, mask))  # book: content-scale
 
 
@@ -81,6 +88,11 @@ def scale_of(energy: Array | float) -> float:
     ------
     HandstyleError
         If the target is zero everywhere: nothing can be relative to it.
+
+    Examples
+    --------
+    >>> scale_of(4.0)
+    0.25
     """
     if (value := float(energy)) == 0:  # read once: each reading waits for a GPU
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
@@ -88,7 +100,15 @@ def scale_of(energy: Array | float) -> float:
 
 
 def part_of(mask: Array | None, where: Window | slice) -> Array | None:  # (H, W, 1) -> (h, w, 1)
-    """Return the part `where` of a mask, or None if there is no mask."""
+    """Return the part `where` of a mask, or None if there is no mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = np.arange(4.0).reshape(4, 1, 1)
+    >>> part_of(mask, slice(1, 3)).ravel().tolist(), part_of(None, slice(1, 3))
+    ([1.0, 2.0], None)
+    """
     return None if mask is None else mask[where]
 
 

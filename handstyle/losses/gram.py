@@ -166,6 +166,13 @@ def gram_scale(target: Moments) -> float:  # Moments -> 1 / ‖A‖²
     ------
     HandstyleError
         If the target is zero everywhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = np.array([[[1.0, 2.0]]])  # one pixel, whose mean Gram matrix is [[1, 2], [2, 4]]
+    >>> gram_scale(moments_forward(f))  # 1 / (1 + 4 + 4 + 16)
+    0.04
     """
     A = target.outer / target.count
     energy = float((A * A).sum())
@@ -175,7 +182,15 @@ def gram_scale(target: Moments) -> float:  # Moments -> 1 / ‖A‖²
 
 
 def check_channels(channels: int, expected: int) -> None:
-    """Raise `HandstyleError` unless features have as many channels as their target."""
+    """Raise `HandstyleError` unless features have as many channels as their target.
+
+    Examples
+    --------
+    >>> check_channels(64, 128)
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: style: 64 channels against a target of 128
+    """
     if channels != expected:
         raise HandstyleError(f"style: {channels} channels against a target of {expected}")
 

@@ -108,7 +108,13 @@ def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -
 
 
 def patch_grid(h: int, w: int, size: int, stride: int) -> tuple[int, int]:
-    """Return the numbers of patches down and across a map of h x w values; see `patches_forward`."""
+    """Return the numbers of patches down and across a map of h x w values; see `patches_forward`.
+
+    Examples
+    --------
+    >>> patch_grid(8, 10, size=3, stride=1), patch_grid(8, 10, size=3, stride=2)
+    ((6, 8), (3, 4))
+    """
     return max(0, (h - size) // stride + 1), max(0, (w - size) // stride + 1)
 
 

@@ -104,7 +104,16 @@ def _least_window(m: Array) -> Array:  # (H, W, 1) -> (H, W, 1); a repeated bord
 
 
 def check_mask(mask: Array, name: str = "mask") -> None:
-    """Raise `HandstyleError` unless `mask` is a plane of numbers from 0 to 1, not 0 everywhere."""
+    """Raise `HandstyleError` unless `mask` is a plane of numbers from 0 to 1, not 0 everywhere.
+
+    Examples
+    --------
+    >>> check_mask(np.array([[0.0, 1.0]]))
+    >>> check_mask(np.array([[0.0, 255.0]]))
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: mask: values must lie between 0 and 1
+    """
     if mask.ndim != 2:
         raise HandstyleError(f"{name}: a plane (H, W) is needed, not {mask.shape}")
     if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1):
@@ -137,7 +146,13 @@ def share_overlaps(masks: Sequence[Array]) -> list[Array]:  # n times (H, W) -> 
 
 
 def uncovered(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
-    """Return how much of each pixel no region claims: the part that stays as the photograph is."""
+    """Return how much of each pixel no region claims: the part that stays as the photograph is.
+
+    Examples
+    --------
+    >>> uncovered([np.array([[1.0, 0.0, 0.5]]), np.array([[0.0, 0.0, 0.25]])]).tolist()
+    [[0.0, 1.0, 0.25]]
+    """
     rest: Array = np.clip(1 - np.sum(masks, axis=0), 0, 1)
     return rest
 

@@ -302,7 +302,13 @@ Variation = Callable[[Array], tuple[Array, Array]]
 
 
 def neighbor_pairs(shape: tuple[int, ...]) -> int:
-    """Return the number by which `total_variation` divides its sum, for a picture of shape (H, W, C)."""
+    """Return the number by which `total_variation` divides its sum, for a picture of shape (H, W, C).
+
+    Examples
+    --------
+    >>> neighbor_pairs((2, 3, 1))  # 3 pairs down, 4 across
+    7
+    """
     H, W, C = shape
     return max((H - 1) * W * C + H * (W - 1) * C, 1)
 

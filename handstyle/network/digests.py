@@ -26,6 +26,14 @@ def tensors_sha256(weights: Weights) -> str:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the sha256 of a file, in hexadecimal: its fingerprint in reports and registries."""
+    """Return the sha256 of a file, in hexadecimal: its fingerprint in reports and registries.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     sha256(file.name)[:8]  # of no byte
+    'e3b0c442'
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -139,7 +139,16 @@ def _run_in_child(attempt: Callable[[], object]) -> None:
 
 
 def hdf5_child(group: h5py.Group, path: str) -> Any:
-    """Return a member, or None; by hard links only, since a soft or external link could lead into another file."""
+    """Return a member, or None; by hard links only, since a soft or external link could lead into another file.
+
+    Examples
+    --------
+    >>> with h5py.File("example.h5", "w", driver="core", backing_store=False) as file:
+    ...     file["a/b"] = [1.0, 2.0]
+    ...     file["soft"] = h5py.SoftLink("/a/b")
+    ...     hdf5_child(file, "a/b").shape, hdf5_child(file, "soft")
+    ((2,), None)
+    """
     node: Any = group
     for part in path.split("/"):
         if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
@@ -149,7 +158,15 @@ def hdf5_child(group: h5py.Group, path: str) -> Any:
 
 
 def hdf5_text(group: h5py.Group, attribute: str) -> list[str]:
-    """Read an attribute that is a text or a list of texts; an absent one is an empty list."""
+    """Read an attribute that is a text or a list of texts; an absent one is an empty list.
+
+    Examples
+    --------
+    >>> with h5py.File("example.h5", "w", driver="core", backing_store=False) as file:
+    ...     file.attrs["layer_names"] = [b"block1_conv1", b"block1_conv2"]
+    ...     hdf5_text(file, "layer_names"), hdf5_text(file, "absent")
+    (['block1_conv1', 'block1_conv2'], [])
+    """
     if attribute not in group.attrs:
         return []
     found = group.attrs.get_id(attribute)
@@ -164,14 +181,30 @@ def hdf5_text(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def hdf5_texts(group: h5py.Group) -> dict[str, str]:
-    """Read all attributes, each of them a text, by name."""
+    """Read all attributes, each of them a text, by name.
+
+    Examples
+    --------
+    >>> with h5py.File("example.h5", "w", driver="core", backing_store=False) as file:
+    ...     file.attrs["license"] = "MIT"
+    ...     hdf5_texts(file)
+    {'license': 'MIT'}
+    """
     if len(group.attrs) > MAX_ATTRIBUTES:
         raise HandstyleError(f"weights: more than {MAX_ATTRIBUTES} attributes, which no weight file has")
     return {name: "".join(hdf5_text(group, name)) for name in group.attrs}
 
 
 def hdf5_array(group: h5py.Group, path: str, layer: str) -> Array:
-    """Read a layer's dataset, after its size has been found plausible; external and virtual datasets are refused."""
+    """Read a layer's dataset, after its size has been found plausible; external and virtual datasets are refused.
+
+    Examples
+    --------
+    >>> with h5py.File("example.h5", "w", driver="core", backing_store=False) as file:
+    ...     file["conv1_1/b"] = np.zeros(8, np.float32)
+    ...     hdf5_array(file, "conv1_1/b", "conv1_1").shape
+    (8,)
+    """
     dataset = hdf5_child(group, path)
     if not isinstance(dataset, h5py.Dataset):
         raise HandstyleError(f"layer {layer} is missing its dataset {path}")

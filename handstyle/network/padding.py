@@ -14,7 +14,16 @@ Padding = Literal["zero", "reflect", "replicate"]
 
 
 def check_padding(mode: str) -> None:
-    """Raise `HandstyleError` if `mode` is not a padding this package knows."""
+    """Raise `HandstyleError` if `mode` is not a padding this package knows.
+
+    Examples
+    --------
+    >>> check_padding("reflect")
+    >>> check_padding("mirror")
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: unknown padding 'mirror': use zero, reflect, replicate
+    """
     if mode not in get_args(Padding):
         raise HandstyleError(f"unknown padding {mode!r}: use {', '.join(get_args(Padding))}")
 

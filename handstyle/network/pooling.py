@@ -14,7 +14,16 @@ PoolCache = tuple[Array, tuple[int, ...]]  # which pixel of each block, or each 
 
 
 def check_rounding(rounding: str) -> None:
-    """Raise `HandstyleError` if `rounding` is neither ``down`` nor ``up``."""
+    """Raise `HandstyleError` if `rounding` is neither ``down`` nor ``up``.
+
+    Examples
+    --------
+    >>> check_rounding("up")
+    >>> check_rounding("half")
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: unknown rounding 'half': use down or up
+    """
     if rounding not in get_args(Rounding):
         raise HandstyleError(f"unknown rounding {rounding!r}: use {' or '.join(get_args(Rounding))}")
 
@@ -133,7 +142,15 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
 
 
 def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, h, w, C)
-    """Return the four pixels of each 2x2 block as four maps; what a block at the border lacks is `fill`."""
+    """Return the four pixels of each 2x2 block as four maps; what a block at the border lacks is `fill`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(6.0).reshape(2, 3, 1)  # rows 0 1 2 and 3 4 5
+    >>> blocks_of(x, "up", fill=-1.0)[..., 0].tolist()  # the second block lacks its right column
+    [[[0.0, 2.0]], [[1.0, -1.0]], [[3.0, 5.0]], [[4.0, -1.0]]]
+    """
     check_rounding(rounding)
     H, W, C = x.shape
     up = rounding == "up"
@@ -145,7 +162,15 @@ def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4
 
 
 def unblocked(quarters: Array, shape: tuple[int, ...]) -> Array:  # (4, h, w, C) -> (H, W, C)
-    """Put the four maps of `blocks_of` back into a map of a shape: its adjoint."""
+    """Put the four maps of `blocks_of` back into a map of a shape: its adjoint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(6.0).reshape(2, 3, 1)
+    >>> np.array_equal(unblocked(blocks_of(x, "up", fill=-1.0), x.shape), x)
+    True
+    """
     _, h, w, C = quarters.shape
     padded = quarters.reshape(2, 2, h, w, C).transpose(2, 0, 3, 1, 4).reshape(2 * h, 2 * w, C)
     dx: Array = namespace(quarters).zeros(shape, quarters.dtype)

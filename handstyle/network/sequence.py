@@ -222,7 +222,14 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
 
 
 def check_taps(layers: tuple[Layer, ...], taps: Iterable[str]) -> set[str]:
-    """Return the taps as a set, or raise `HandstyleError` naming those that are no layer of `layers`."""
+    """Return the taps as a set, or raise `HandstyleError` naming those that are no layer of `layers`.
+
+    Examples
+    --------
+    >>> layers = (ReLU("relu1_1"), ReLU("relu1_2"))
+    >>> check_taps(layers, ["relu1_2"])
+    {'relu1_2'}
+    """
     wanted = set(taps)
     names = [layer.name for layer in layers]
     if not wanted:
@@ -258,7 +265,14 @@ def check_gradients(run: Sequence[str], dfeatures: Mapping[str, Array]) -> None:
 
 
 def deepest(layers: tuple[Layer, ...], taps: Iterable[str]) -> int:
-    """Return how many layers must run to reach the deepest of `taps`."""
+    """Return how many layers must run to reach the deepest of `taps`.
+
+    Examples
+    --------
+    >>> layers = (ReLU("relu1_1"), ReLU("relu1_2"), ReLU("relu2_1"))
+    >>> deepest(layers, ["relu1_2", "relu1_1"])
+    2
+    """
     position = {layer.name: i for i, layer in enumerate(layers, start=1)}
     return max(position[tap] for tap in taps)
 
@@ -415,6 +429,12 @@ def read_only(a: Array) -> Array:
     """Return a view that cannot be written to; of CuPy's arrays, which have no such flag, the array itself.
 
     Engines keep results computed from the weights, which must therefore not change.
+
+    Examples
+    --------
+    >>> a = np.zeros(3)
+    >>> read_only(a).flags.writeable, a.flags.writeable
+    (False, True)
     """
     if isinstance(a, np.ndarray):
         a = a.view()

@@ -59,6 +59,15 @@ def check_layers(weights: Weights) -> None:
     """Raise `HandstyleError` unless the layers are those of the architecture, in shapes that fit each other.
 
     The message names the layer, what was found and what was expected.
+
+    Examples
+    --------
+    >>> layers = {"conv1_1": (np.zeros((3, 3, 4, 8)), np.zeros(8))}
+    >>> try:
+    ...     check_layers(Weights("vgg19", "caffe", layers))
+    ... except HandstyleError as error:
+    ...     print(error)
+    weights: layer conv1_1 has kernels of shape (3, 3, 4, 8), expected (3, 3, 3, K)
     """
     names = convolution_names(weights.architecture)
     check_name("convention", weights.convention, CONVENTIONS)
@@ -87,6 +96,12 @@ def convolution_names(architecture: str) -> list[str]:
     ------
     HandstyleError
         If the architecture is unknown.
+
+    Examples
+    --------
+    >>> names = convolution_names("vgg16")
+    >>> names[:3], len(names)
+    (['conv1_1', 'conv1_2', 'conv2_1'], 13)
     """
     check_name("architecture", architecture, ARCHITECTURES)
     counts = ARCHITECTURES[architecture]

@@ -46,6 +46,12 @@ def conv3x3_weight_gradient(dy: Array, x: Array, padding: str = "zero") -> Array
 
 
 def conv3x3_bias_gradient(dy: Array) -> Array:  # (H, W, K) -> (K,)
-    """Return the gradient at the bias: every pixel adds the same bias, so every pixel's gradient adds up."""
+    """Return the gradient at the bias: every pixel adds the same bias, so every pixel's gradient adds up.
+
+    Examples
+    --------
+    >>> conv3x3_bias_gradient(np.ones((2, 3, 4))).tolist()
+    [6.0, 6.0, 6.0, 6.0]
+    """
     db: Array = dy.sum(axis=(0, 1))
     return db

@@ -125,6 +125,18 @@ def read_facts(path: Path) -> dict[str, Any]:
     ------
     HandstyleError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "out.checkpoint")
+    ...     _ = path.write_text("no checkpoint")
+    ...     try:
+    ...         read_facts(path)
+    ...     except HandstyleError as error:
+    ...         print(str(error).split(": ")[-1])
+    the checkpoint is damaged (File is not a zip file)
     """
     return read_archive(path, everything=False)[1]
 

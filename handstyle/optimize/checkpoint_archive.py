@@ -27,6 +27,15 @@ def read_archive(path: Path, everything: bool, files: bool = False) -> tuple[dic
     """Return the arrays of a checkpoint's file, if `everything` is to be read, and its other values.
 
     With `files`, large arrays are mapped from the file instead of read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", v=np.zeros(3), **{FACTS: json.dumps({"method": "adam"})})
+    ...     arrays, facts = read_archive(Path(folder, "a.npz"), everything=True)
+    >>> arrays["v"].tolist(), facts
+    ([0.0, 0.0, 0.0], {'method': 'adam'})
     """
     try:
         with open(path, "rb") as stream:
@@ -74,7 +83,16 @@ def _check_archive(stream: IO[bytes]) -> None:
 
 
 def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
-    """Raise `HandstyleError` if a value is missing in a checkpoint or has the wrong type; see `has_type`."""
+    """Raise `HandstyleError` if a value is missing in a checkpoint or has the wrong type; see `has_type`.
+
+    Examples
+    --------
+    >>> check_facts(Path("a"), {"scale": 1}, {"scale": int})
+    >>> check_facts(Path("a"), {"scale": "one"}, {"scale": int})
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: a: not a checkpoint of this program, scale has another type or range
+    """
     for name, kind in kinds.items():
         if name not in facts or not has_type(facts[name], kind):
             what = "is missing" if name not in facts else "has another type or range"

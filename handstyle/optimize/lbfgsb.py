@@ -139,6 +139,11 @@ def max_history(n: int) -> int:
 
     Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; with more, SciPy crashes
     (scipy#5102).
+
+    Examples
+    --------
+    >>> max_history(3 * 512 * 512)  # 2 m n stays below 2³¹
+    1350
     """
     left, half = 2**31 - 1 - 5 * n, n + 4
     return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
@@ -167,6 +172,13 @@ def one_scipy_thread() -> Any:
     The solver's products are tiny, and more threads make them slower (scipy#22438). The wheels of NumPy and SciPy each
     contain a BLAS, so the network's products still use all threads. threadpoolctl lets only one thread of a process set
     limits at a time: while this one is held, an evaluation in another thread is right, but slower.
+
+    Examples
+    --------
+    >>> from scipy.linalg import norm
+    >>> with one_scipy_thread():
+    ...     float(norm([3.0, 4.0]))
+    5.0
     """
     controller = ThreadpoolController()
     own = [library.filepath for library in controller.lib_controllers if "scipy.libs" in str(library.filepath)]

@@ -72,13 +72,29 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
 
 
 def forward_to(network: Network, taps: Iterable[str], p: Array) -> tuple[Features, Cache]:
-    """Return the features of a picture at the layers `taps`, and the caches for the network's `backward`."""
+    """Return the features of a picture at the layers `taps`, and the caches for the network's `backward`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> features, caches = forward_to(build_network(random_weights()), ["relu1_1"], np.zeros((16, 24, 3)))
+    >>> features["relu1_1"].shape
+    (16, 24, 16)
+    """
     taps = set(taps)
     return network.forward(preprocess_forward(p, network.convention), taps) if taps else ({}, [])
 
 
 def taps_of(terms: Iterable[Term]) -> tuple[str, ...]:
-    """Return the layers whose features the terms measure, each once, in the order of the terms."""
+    """Return the layers whose features the terms measure, each once, in the order of the terms.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> taps_of([VariationTerm(), ContentTerm("relu4_2", np.ones((2, 2, 4)))])
+    ('relu4_2',)
+    """
     return tuple(tap for tap in dict.fromkeys(term.tap for term in terms) if tap != PICTURE)
 
 
@@ -336,11 +352,24 @@ class Objective:
 
 
 def all_finite(a: Array) -> Array:  # -> () of bool
-    """Return whether every value of an array is finite."""
+    """Return whether every value of an array is finite.
+
+    Examples
+    --------
+    >>> bool(all_finite(np.array([1.0, 2.0]))), bool(all_finite(np.array([1.0, np.nan])))
+    (True, False)
+    """
     xp = namespace(a)  # minimum and maximum are finite only if all values are: both are NaN if there is one
     return xp.isfinite(a.min()) & xp.isfinite(a.max())  # type: ignore[no-any-return]
 
 
 def engine_of(network: Network) -> Engine:
-    """Return the network's engine, typed as an `Engine`."""
+    """Return the network's engine, typed as an `Engine`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> engine_of(build_network(random_weights())).name
+    'reference'
+    """
     return cast(Engine, network.engine)

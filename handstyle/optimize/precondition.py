@@ -114,7 +114,14 @@ class Spectrum:
 
 
 def dct_matrix(n: int, like: Array) -> Array:  # -> (n, n)
-    """Return the matrix of the orthonormal cosine transform (DCT-II) of `n` numbers, with the dtype of `like`."""
+    """Return the matrix of the orthonormal cosine transform (DCT-II) of `n` numbers, with the dtype of `like`.
+
+    Examples
+    --------
+    >>> matrix = dct_matrix(4, np.zeros(1))
+    >>> np.allclose(matrix @ matrix.T, np.eye(4)), matrix[0].tolist()
+    (True, [0.5, 0.5, 0.5, 0.5])
+    """
     u, x = np.arange(n)[:, None], np.arange(n)
     matrix = np.sqrt(2 / n) * np.cos(np.pi * u * (2 * x + 1) / (2 * n))
     matrix[0] /= np.sqrt(2)

@@ -184,7 +184,15 @@ def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
 
 
 def processor() -> str:
-    """Return the processor type for which BLAS has chosen its kernels, on which the last bits of products depend."""
+    """Return the processor type for which BLAS has chosen its kernels, on which the last bits of products depend.
+
+    Examples
+    --------
+    >>> from unittest import mock
+    >>> with mock.patch("handstyle.painting.resuming.blas_architectures", return_value={"SkylakeX", "Haswell"}):
+    ...     processor()  # NumPy and SciPy have a BLAS each
+    'Haswell SkylakeX'
+    """
     return " ".join(sorted(blas_architectures()))
 
 
