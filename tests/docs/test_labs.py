@@ -347,6 +347,49 @@ def test_the_error_of_a_difference_is_numpys(lab, dtype, place):
     assert shown == pytest.approx(abs(float(slope) - np.e) / np.e, rel=0.05, abs=rounding)
 
 
+def cell_function(page, name):
+    """A function that a cell of a page defines."""
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    (cell,) = [cell for cell in re.findall(r"```\{code-cell\}.*?\n(.*?)```", text, re.DOTALL) if f"def {name}(" in cell]
+    space = {}
+    exec(cell.partition("\n\np = ")[0], space)
+    return space[name]
+
+
+def test_two_pixels_descend_as_those_of_the_page(lab):
+    browser, two_pixels = lab("pixels"), cell_function("first_picture", "two_pixels")
+
+    def shown():
+        *p, edge, content, style, total, _, slope = numbers(text(browser, ".lab-sum").partition("p = ")[2])
+        assert edge == pytest.approx(p[1] - p[0], abs=0.011)
+        assert content + style == pytest.approx(total, abs=2e-4)
+        return p, total, slope
+
+    p = np.array([10.0, 30.0])
+    for _ in range(3):
+        value, gradient = two_pixels(p)
+        found, total, slope = shown()
+        assert found == pytest.approx(p, abs=0.006)
+        assert total == pytest.approx(value, abs=6e-5)
+        assert slope == pytest.approx(gradient[1], abs=6e-5)
+        p = p - gradient
+        browser.run("document.querySelector('.one').focus()")
+        press_space(browser)
+    slide(browser, "[aria-label='weight of the style']", 0)
+    for _ in range(15):
+        browser.run("document.querySelector('.many').click()")
+    assert shown()[0][1] - shown()[0][0] == pytest.approx(20, abs=0.02)
+    browser.run("document.querySelector('.back').click()")
+    slide(browser, "[aria-label='weight of the style']", 1)
+    slide(browser, "[aria-label='pixel 1']", 30)
+    slide(browser, "[aria-label='pixel 2']", 20)
+    for _ in range(5):
+        browser.run("document.querySelector('.many').click()")
+    below, _, slope = shown()
+    assert below[1] - below[0] == pytest.approx(-7.3, abs=0.1)  # a second minimum, below zero
+    assert slope == pytest.approx(0, abs=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_a_pool_routes_as_the_package_does(lab, kind):
     browser = lab("pooling")
