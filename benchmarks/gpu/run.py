@@ -321,7 +321,7 @@ class Bench:
 
                 def pinned(v=v, bits=bits):
                     way = Transfer(link, self.xp, v.size, "float32", 1 << bits)
-                    return self.times(lambda: way.download(way.upload(v)).result())
+                    return self.times(lambda: way.download(way.upload(v))())
 
                 found.attempt(f"{side} pinned, pieces of {1 << bits}", pinned)
 
@@ -354,7 +354,7 @@ class Bench:
             if C != 3:
                 for label, shape in (("", (C, K)), (" adjoint", (K, C))):
                     fits = precision == "tf32" and tensor_fits(*shape, "float32")
-                    method = choose_method(H, H, *shape, precision, convolver.workspace, tensor=fits)
+                    method = choose_method((H, H, *shape), precision, convolver.workspace, tensor=fits)
                     row[f"chosen {precision}{label}"] = method
             for method in METHODS:
                 if (method == "first") != (C == 3):

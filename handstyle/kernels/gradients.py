@@ -87,10 +87,12 @@ class TermGradients:
         return any(term.tap == tap for term in self.terms)
 
     def __getitem__(self, tap: str) -> Array:
-        f, at = self.take(tap), self.at(tap)
-        total = None
-        for i, term in at:
-            self.values[i], df = self.gradient_of(term, f, len(at) == 1)
+        return self.sum_at(tap, self.take(tap), overwrite=len(self.at(tap)) == 1)
+
+    def sum_at(self, tap: str, f: Array, total: Array | None = None, overwrite: bool = False) -> Array:
+        """Return `total` plus the gradients of the terms that measure `f`, the features at `tap` or the picture."""
+        for i, term in self.at(tap):
+            self.values[i], df = self.gradient_of(term, f, overwrite)
             total = df if total is None else self.add(total, df)
         assert total is not None
         return total

@@ -36,7 +36,7 @@ def test_the_count_is_what_is_asked_for(method, adjoint, workspace):
     x, y, w = np.zeros((H, W, inner), "f4"), np.zeros((H, W, outer), "f4"), np.zeros((3, 3, C, K), "f4")
     epilogue = Epilogue(y=y, H=H, W=W, K=outer)
     Convolver(device, "float32", workspace).convolve(method, Source.of(x), w, epilogue, 1, adjoint)
-    count = method_work(method, H, W, inner, outer, workspace)
+    count = method_work(method, (H, W, inner, outer), workspace)
     assert device.products == pytest.approx(count.products, rel=0.03)
     assert device.kernels == pytest.approx(count.kernels, rel=0.2, abs=2)
     assert device.depths == {count.depth}
@@ -44,7 +44,7 @@ def test_the_count_is_what_is_asked_for(method, adjoint, workspace):
 
 def chosen(side, precision, **options):
     shapes = ((0, 64), (1, 128), (2, 256), (3, 512), (4, 512))
-    return [choose_method(side >> n, side >> n, C, C, precision, 1 << 26, **options) for n, C in shapes]
+    return [choose_method((side >> n, side >> n, C, C), precision, 1 << 26, **options) for n, C in shapes]
 
 
 def test_what_is_chosen_depends_on_the_shape():
@@ -53,15 +53,15 @@ def test_what_is_chosen_depends_on_the_shape():
     assert chosen(1024, "tf32", tensor=True) == [*["tensor"] * 3, *["winograd2"] * 2]  # channels pay for transforms
     assert "tensor" not in chosen(1024, "tf32")  # where it does not fit
     assert "winograd4" not in chosen(1024, "tf32")  # whose error is too large
-    assert choose_method(256, 256, 512, 512, "tf32", 1 << 30, rates=Rates(stacks=1e12)) == "residue"
-    assert choose_method(256, 256, 512, 512, "tf32", 1 << 30, plain=False, rates=Rates(stacks=1e12)) != "residue"
-    assert choose_method(256, 256, 512, 512, "tf32", 1 << 28, rates=Rates(stacks=1e12)) != "residue"  # takes more
+    assert choose_method((256, 256, 512, 512), "tf32", 1 << 30, rates=Rates(stacks=1e12)) == "residue"
+    assert choose_method((256, 256, 512, 512), "tf32", 1 << 30, plain=False, rates=Rates(stacks=1e12)) != "residue"
+    assert choose_method((256, 256, 512, 512), "tf32", 1 << 28, rates=Rates(stacks=1e12)) != "residue"  # takes more
     narrow = Rates(moved=0.2e12, read=0.2e12)  # where bytes are dear, what moves least
-    assert choose_method(1024, 1024, 64, 64, "tf32", 1 << 28, rates=narrow) == "mec"
+    assert choose_method((1024, 1024, 64, 64), "tf32", 1 << 28, rates=narrow) == "mec"
 
 
 def test_our_own_kernel_wants_many_blocks():
-    work = [method_work("tensor", n, n, 512, 512, 1 << 26) for n in (16, 64)]
+    work = [method_work("tensor", (n, n, 512, 512), 1 << 26) for n in (16, 64)]
     assert [w.blocks for w in work] == [8, 128]
     few, many = (w.products / w.seconds(Rates(launch=0), "tf32") for w in work)
     assert few < many / 10
@@ -70,4 +70,4 @@ def test_our_own_kernel_wants_many_blocks():
 
 def test_no_way_is_counted_that_is_not_there():
     with pytest.raises(ValueError, match="no count for fft"):
-        method_work("fft", 8, 8, 4, 4, 1 << 20)
+        method_work("fft", (8, 8, 4, 4), 1 << 20)

@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.kernel_versions import kernels
 
-from handstyle.kernels.cuda.source import BLOCKS, dynamic_shared_bytes, files, kernels, source
+from handstyle.kernels.cuda.source import BLOCKS, dynamic_shared_bytes, files, source
 
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc") or shutil.which("/usr/local/bin/nvcc")
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.emulated_device import COMPILER, WHY_NOT, EmulatedDevice, build, fake_cublas
+from support.kernel_versions import signature
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda import cublas as cuda_blas
@@ -21,7 +22,7 @@ from handstyle.kernels.cuda.cublas import (
     load_cublas,
 )
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.source import dynamic_shared_bytes, files, signature, source
+from handstyle.kernels.cuda.source import dynamic_shared_bytes, files, source
 from handstyle.network.vgg import build_network, random_weights
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))

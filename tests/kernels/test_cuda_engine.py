@@ -23,7 +23,6 @@ from handstyle.kernels.cuda import losses
 from handstyle.kernels.cuda.convolution import METHODS
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.evaluation import preprocess, preprocess_adjoint
 from handstyle.kernels.gradients import GivenGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
@@ -303,8 +302,8 @@ def test_every_kind_of_term_is_the_reference(tap):
 @pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
 def test_the_way_into_the_network_is_the_readable_one(convention):
     p = picture(5, 7)
-    np.testing.assert_array_equal(preprocess(np, p, convention), preprocess_forward(p, convention))
-    np.testing.assert_array_equal(preprocess_adjoint(np, p, convention), preprocess_backward(p, convention))
+    np.testing.assert_array_equal(losses.preprocess(np, p, convention), preprocess_forward(p, convention))
+    np.testing.assert_array_equal(losses.preprocess_adjoint(np, p, convention), preprocess_backward(p, convention))
 
 
 def test_a_nan_is_not_hidden():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from support.emulated_device import WHY_NOT, EmulatedDevice, KernelError
 from support.host_mirror_device import MirroredDevice
+from support.kernel_versions import KERNEL_VERSIONS, kernels
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.kernels.cuda.device import CupyDevice
-from handstyle.kernels.cuda.source import BLOCKS, FOLDER, KERNEL_VERSIONS, dynamic_shared_bytes, kernels
+from handstyle.kernels.cuda.source import BLOCKS, FOLDER, dynamic_shared_bytes
 from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, mask_words
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward

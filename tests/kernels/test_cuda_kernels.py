@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from support.emulated_device import WHY_NOT, EmulatedDevice, KernelError, build, fake_cublas
 from support.host_mirror_device import MirroredDevice
+from support.kernel_versions import KERNEL_VERSIONS, signature
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.gradcheck import check_adjoint
-from handstyle.kernels.cuda.convolution import Convolver, pooled_epilogue
+from handstyle.kernels.cuda.convolution import Convolver
 from handstyle.kernels.cuda.cublas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
 from handstyle.kernels.cuda.device import CupyDevice
-from handstyle.kernels.cuda.source import KERNEL_VERSIONS, files, signature
-from handstyle.kernels.cuda.structs import BORDERS, Epilogue, Source, mask_words
+from handstyle.kernels.cuda.source import files
+from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, mask_words
 from handstyle.kernels.winograd_matrices import transforms
 from handstyle.losses.content import content_backward, content_forward
 from handstyle.losses.gram import Moments, gram_loss
@@ -243,7 +244,8 @@ def max_pooled(device, x, rounding):
     up = rounding == "up"
     pooled = device.empty(((H + up) // 2, (W + up) // 2, C), "float64")
     planes = device.empty((*pooled.shape[:2], 3, mask_words(C)), np.uint32)
-    epilogue = pooled_epilogue(Epilogue(H=H, W=W, K=C, rectify=1), pooled, planes, "max")
+    ph, pw, _ = pooled.shape
+    epilogue = Epilogue(H=H, W=W, K=C, rectify=1, pooled=pooled, planes=planes, pool=POOLS["max"], ph=ph, pw=pw)
     Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     return pooled, planes
 
@@ -308,7 +310,8 @@ def test_average_pool(device, rounding, shape):
     x, (H, W, C) = draw(*shape), shape
     expected, cache = average_pool_forward(np.maximum(x, 0), rounding)
     pooled, bits = device.empty(expected.shape, "float64"), device.empty((H, W, mask_words(C)), np.uint32)
-    epilogue = pooled_epilogue(Epilogue(bits=bits, H=H, W=W, K=C, rectify=1), pooled, None, "average")
+    ph, pw, _ = pooled.shape
+    epilogue = Epilogue(bits=bits, H=H, W=W, K=C, rectify=1, pooled=pooled, pool=POOLS["average"], ph=ph, pw=pw)
     Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     np.testing.assert_allclose(pooled, expected, rtol=1e-14)
     dy, dx = draw(*pooled.shape), device.empty(shape, "float64")

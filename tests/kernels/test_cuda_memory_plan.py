@@ -92,14 +92,12 @@ def test_a_sweep_may_leave_out_a_few_requests():
 class PlannedDevice(EmulatedDevice):
     """An emulated device whose sweeps run in a memory plan, spoilt with 0xA5 before each array is handed out."""
 
-    plans_memory = True
-
     def __init__(self):
         super().__init__()
         self.plan, self.elsewhere, self.given = None, [], 0
 
     def recording(self, requests):
-        self.plan = MemoryPlan(requests)
+        self.plan = MemoryPlan(requests())
         self.base = np.empty(self.plan.size + 64, np.uint8)
 
         def run(sweep, p):

@@ -41,7 +41,7 @@ def test_there_and_back(when, size, slots):
         device_array = way.upload(v)
         np.testing.assert_array_equal(device_array._host, v.astype("float32"))
         download = way.download(device_array * 2)
-        back = download.result()
+        back = download()
         assert back.dtype == np.float64
         assert back.flags.owndata
         np.testing.assert_array_equal(back, 2 * v.astype("float32").astype("float64"))
@@ -55,22 +55,22 @@ def test_most_of_the_way_is_made_while_the_host_works():
     device_array = way.upload(drawn(70))
     download = way.download(device_array)
     assert link.queued == 10 + 3  # the first pieces are under way before anybody asks for them
-    download.result()
+    download()
     assert link.waits == 7 + 10  # up: for a slot to be empty; down: for each piece
 
 
 def test_a_vector_that_came_stays_as_it_is():
     way = transfer(DelayedLink("late"), 30)
-    first = way.download(way.upload(drawn(30, 1))).result()
+    first = way.download(way.upload(drawn(30, 1)))()
     kept = first.copy()
-    way.download(way.upload(drawn(30, 2))).result()
+    way.download(way.upload(drawn(30, 2)))()
     np.testing.assert_array_equal(first, kept)
 
 
 def test_one_that_was_not_fetched_does_no_harm():
     way = transfer(DelayedLink("late"), 30)
     way.download(way.upload(drawn(30, 1)))
-    back = way.download(way.upload(drawn(30, 2))).result()
+    back = way.download(way.upload(drawn(30, 2)))()
     np.testing.assert_array_equal(back, drawn(30, 2).astype("float32"))
 
 
@@ -101,7 +101,7 @@ def test_a_forgotten_wait_is_seen(broken):
     way, v = transfer(broken("late"), 30), drawn(30)
     device_array = way.upload(v)
     upload = np.array_equal(device_array._host, v.astype("float32"))
-    download = np.array_equal(way.download(device_array * 2).result(), 2 * v.astype("float32"))
+    download = np.array_equal(way.download(device_array * 2)(), 2 * v.astype("float32"))
     assert not (upload and download)
 
 
@@ -183,7 +183,7 @@ def test_there_and_back_on_a_gpu(size, dtype):
         device_array = way.upload(v)
         worked = backend.xp.sqrt(device_array * device_array + 1)  # queued at once, on the other stream
         np.testing.assert_array_equal(to_numpy(device_array), v.astype(dtype))
-        back = way.download(worked).result()
+        back = way.download(worked)()
         np.testing.assert_array_equal(back, to_numpy(worked))
 
 

@@ -17,14 +17,15 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.kernel_versions import signature
 
-from handstyle.kernels.cuda.source import KERNEL, files, signature, source
+from handstyle.kernels.cuda.device import Device
+from handstyle.kernels.cuda.source import KERNEL, files, source
 from handstyle.kernels.cuda.structs import Epilogue, Source, pack
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
@@ -75,7 +76,7 @@ def _built(file: str, dtype: str, tile: int) -> ctypes.CDLL:
     return build(source(file, dtype, tile), "-O1")
 
 
-class EmulatedDevice:
+class EmulatedDevice(Device):
     """A `Device` on the processor. `reversed_order` runs threads and blocks backwards: a race shows as a difference.
 
     `mutate` maps a file's text to another, for kernels broken on purpose. With `memory`, a request beyond so many bytes
@@ -84,7 +85,6 @@ class EmulatedDevice:
 
     xp = np
     products = "products by NumPy"
-    plans_memory = False
 
     def __init__(self, precision="float32", reversed_order=False, mutate=None, memory=None):
         self.precision, self.reversed, self.mutate, self.memory = precision, reversed_order, mutate, memory
@@ -107,20 +107,8 @@ class EmulatedDevice:
             weakref.finalize(raw, self._let_go, size)
         return made
 
-    def recording(self, requests):
-        return None
-
-    def within(self, plan):
-        return nullcontext()
-
-    def link(self):
-        return None
-
     def _let_go(self, size):
         self.held -= size
-
-    def copy(self, source, target):
-        target[...] = source
 
     def free_memory(self):
         return (1 << 40) if self.memory is None else self.memory - self.held
@@ -179,7 +167,7 @@ class EmulatedDevice:
 
 
 def fake_cublas(compute_expected: int) -> Any:
-    """Return a `Blas` that does what cuBLAS' reference says, on host addresses."""
+    """Return a `CuBlas` that does what cuBLAS' reference says, on host addresses."""
 
     class Cublas:
         def address(self, a):

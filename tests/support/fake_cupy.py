@@ -20,7 +20,7 @@ from support.strict_arrays import StrictArray, StrictNamespace
 
 from handstyle.kernels.cuda import device as cuda
 from handstyle.kernels.cuda.cublas import WORKSPACE
-from handstyle.kernels.cuda.evaluation import CudaEvaluation
+from handstyle.kernels.cuda.engine import CudaEvaluation
 from handstyle.kernels.cuda.memory_plan import granules
 
 TOTAL = 24 << 30

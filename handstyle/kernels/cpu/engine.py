@@ -1,6 +1,6 @@
 """The engine for CPUs: it prepares an objective, forecasts its memory and time, and reports how it was computed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -82,20 +82,13 @@ class CpuEvaluation:
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient of their sum."""
         values, dp = np.zeros(len(self.terms)), None
+        gradients = PartGradients(gradient_of, self.terms, {}, {}, values)
         if self.taps:
             x = losses.preprocess(p, self.network.convention)
-            features: Features = {}
-            recompute: dict[str, Callable[[], Array]] = {}
-            stages = self.engine.run_forward(self.network.layers, x, self.taps, features, recompute)
-            gradients = PartGradients(gradient_of, self.terms, features, recompute, values)
+            stages = self.engine.run_forward(self.network.layers, x, self.taps, gradients.features, gradients.recompute)
             dx = self.engine.run_backward(stages, gradients)
             dp = losses.preprocess_adjoint(dx, self.network.convention)
-        for i, term in enumerate(self.terms):
-            if term.tap == PICTURE:
-                values[i], df = gradient_of(term, p, overwrite=False)
-                dp = df if dp is None else np.add(dp, df, out=dp)
-        assert dp is not None
-        return values, dp
+        return values, gradients.sum_at(PICTURE, p, dp)
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
         """Return the terms' values and the gradient at a picture given as a flat float64 vector."""

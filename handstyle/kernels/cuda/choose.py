@@ -19,6 +19,7 @@ METHODS_OF = {
     "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
     "tf32": ("tensor", "winograd2", "mec", "im2col", "residue"),
 }
+HWCK = tuple[int, int, int, int]  # height and width of a convolution's output, channels of its input and output
 LOWERING_METHODS = ("mec", "im2col", "residue")  # these have one long product for each strip, Winograd many short ones
 
 
@@ -100,14 +101,14 @@ class Work:
         return products + self.moved / rates.moved + self.kernels * rates.launch
 
 
-def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, itemsize: int = 4) -> Work:
+def method_work(method: str, shape: HWCK, workspace: int, itemsize: int = 4) -> Work:
     """Count the operations, bytes and kernels of a convolution from C channels to an output (H, W, K).
 
     Parameters
     ----------
     method : str
         A name in `METHODS_OF`.
-    H, W, C, K : int
+    shape : (int, int, int, int)
         Height and width of the output, and channels of input and output. The adjoint of a layer is counted as a
         convolution too, with the layer's output channels as its input channels.
     workspace : int
@@ -119,6 +120,7 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
     -------
     Work
     """
+    H, W, C, K = shape
     pixels, kernel = H * W, 9 * C * K
     x, y, w = (itemsize * n for n in (pixels * C, pixels * K, kernel))
 
@@ -154,21 +156,13 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
 
 @cache
 def choose_method(
-    H: int,
-    W: int,
-    C: int,
-    K: int,
-    precision: str,
-    workspace: int,
-    plain: bool = True,
-    rates: Rates = Rates(),
-    tensor: bool = False,
+    shape: HWCK, precision: str, workspace: int, plain: bool = True, rates: Rates = Rates(), tensor: bool = False
 ) -> str:
     """Return the name of the method that takes the least time by the counts.
 
     Parameters
     ----------
-    H, W, C, K : int
+    shape : (int, int, int, int)
         Height and width of the output, channels of input and output.
     precision : str
         ``tf32``; any other value stands for products in true float32.
@@ -186,8 +180,9 @@ def choose_method(
     str
         A name in `METHODS_OF`.
     """
+    H, W, C, K = shape
     fits = plain and workspace >= 4 * (H + 2) * (W + 2) * (C + K)
     allowed = {"residue": fits, "tensor": tensor}
     names = METHODS_OF["tf32" if precision == "tf32" else "float32"]
     methods = [name for name in names if allowed.get(name, True)]
-    return min(methods, key=lambda method: method_work(method, H, W, C, K, workspace).seconds(rates, precision))
+    return min(methods, key=lambda method: method_work(method, shape, workspace).seconds(rates, precision))

@@ -17,17 +17,15 @@ the picture.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided as numpy_as_strided
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cuda.device import Device
+from handstyle.kernels.cuda.device import Device, Grid
 from handstyle.kernels.cuda.source import BLOCKS
-from handstyle.kernels.cuda.structs import POOLS, Epilogue, Source
+from handstyle.kernels.cuda.structs import Epilogue, Source
 
 METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
 SCRATCH = 1 << 26  # bytes: four times as much makes 1024 px a tenth faster, for that much more memory
@@ -55,9 +53,9 @@ class Convolver:
 
     def convolve(self, method: str, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:
         """Convolve `source` with `w` (3, 3, C, K), or apply the adjoint, and write the result through `epilogue`."""
-        if method not in METHODS:
-            raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         if method == "first":
+            if w.shape[2] != 3:
+                raise HandstyleError("first: only for three channels in")
             (self._first_backward if adjoint else self._first_forward)(source, w, epilogue, offset)
         elif method.startswith("winograd"):
             self._winograd(int(method[-1]), source, w, epilogue, offset, adjoint)
@@ -66,18 +64,21 @@ class Convolver:
         else:
             if adjoint:
                 w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-            raw, beta = epilogue.y, 0.0
-            if raw is None and method != "residue":
-                halved = replace(self, workspace=max(self.workspace // 2, 1))  # for the lowering, and for its product
-                halved._pooled_only(method, source, w, epilogue, offset)
-                return
-            if raw is None:
-                raw = self._empty((epilogue.H, epilogue.W, epilogue.K))
-            elif raw is epilogue.relu_gradient and method != "residue":  # `residue` has a buffer of its own
-                # The product is added to what its array holds.
-                beta, epilogue = 1.0, replace(epilogue, relu_gradient=None)
-            product = getattr(self, f"_{method}")(source, w, raw, offset, beta)
-            self.epilogue(product, epilogue)
+            if method == "residue":
+                self._residue(source, w, epilogue, offset)
+            else:
+                self._lowered(method, source, w, epilogue, offset)
+
+    def _lowered(self, method: str, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
+        raw, beta = epilogue.y, 0.0
+        if raw is None:
+            # half for the lowering, half for its product
+            replace(self, workspace=max(self.workspace // 2, 1))._pooled_only(method, source, w, epilogue, offset)
+            return
+        if raw is epilogue.relu_gradient:  # the product is added to what its array holds
+            beta, epilogue = 1.0, replace(epilogue, relu_gradient=None)
+        self._multiply(method, source, w, raw, offset, beta)
+        self.epilogue(Source.of(raw), epilogue)
 
     def _pooled_only(self, method: str, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
         # Only the pooled values are kept, so the product is scratch too: strips of whole pairs of rows.
@@ -86,8 +87,8 @@ class Convolver:
         raw = self._empty((rows, epilogue.W, epilogue.K))
         for begin in range(0, epilogue.H, rows):
             end = min(begin + rows, epilogue.H)
-            product = getattr(self, f"_{method}")(source, w, raw[: end - begin], offset, 0.0, begin)
-            self.epilogue(product, rows_of(epilogue, begin, end))
+            self._multiply(method, source, w, raw[: end - begin], offset, 0.0, begin)
+            self.epilogue(Source.of(raw[: end - begin]), rows_of(epilogue, begin, end))
 
     def epilogue(self, source: Source, epilogue: Epilogue) -> None:
         """Apply `epilogue` to `source` in a separate pass; the two may share memory."""
@@ -126,35 +127,29 @@ class Convolver:
         name = kernel + ("_unpool" if source.unpool else "")
         self._launch(name, (grid,), (down * channels // 8,), source, B, offset, epilogue)
 
-    def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
-        Ho, Wo, K = raw.shape
-        rows = self._strip(Ho, Wo * 9 * source.C)
-        A = self._empty((rows * Wo, 9 * source.C))
-        for row in range(0, Ho, rows):
-            count = min(rows, Ho - row)
-            As = A[: count * Wo]
-            self._lanes("im2col", count * Wo, source.C, source, As, begin + row, count, Wo, offset)
-            self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K), beta)
-        return Source.of(raw)
-
-    def _mec(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
+    def _multiply(
+        self, method: str, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0
+    ) -> None:
+        """Write the convolution to `raw`, in strips of rows: lower the input by im2col or mec, then multiply."""
         Ho, Wo, K = raw.shape
         C, item = source.C, raw.itemsize
-        rows = self._strip(Ho, Wo * 3 * C)
-        L = self._empty((Wo * (rows + 2) * 3 * C,))
+        values, more = (3 * C, 2) if method == "mec" else (9 * C, 0)  # of a pixel; rows of a strip in addition
+        rows = self._strip(Ho, Wo * values)
+        L = self._empty((Wo * (rows + more) * values,))
         for row in range(0, Ho, rows):
             count = min(rows, Ho - row)
-            Ls = L[: Wo * (count + 2) * 3 * C]
-            self._lanes("mec", Wo * (count + 2), source.C, source, Ls, begin + row, count, Wo, offset)
-            # The inputs of output row h begin 3 C values after those of row h - 1: a stack of matrices that overlap.
-            strides = (3 * C * item, (count + 2) * 3 * C * item, item)
-            rows_of_inputs = _as_strided(Ls, (count, Wo, 9 * C), strides)
-            self.device.gemm(rows_of_inputs, w.reshape(-1, K), raw[row : row + count], beta)
-        return Source.of(raw)
+            pixels, y = Wo * (count + more), raw[row : row + count]
+            A = L[: pixels * values]
+            self._lanes(method, pixels, C, source, A, begin + row, count, Wo, offset)
+            if method == "mec":
+                # The inputs of output row h begin 3 C values after those of row h - 1: matrices that overlap.
+                A = _as_strided(A, (count, Wo, 9 * C), (3 * C * item, (count + 2) * 3 * C * item, item))
+            else:
+                A, y = A.reshape(pixels, values), y.reshape(pixels, K)
+            self.device.gemm(A, w.reshape(-1, K), y, beta)
 
-    def _residue(self, source: Source, w: Array, raw: Array, offset: int, _: float) -> Source:
-        Ho, _, K = raw.shape
-        C, pitch = source.C, source.W + 2
+    def _residue(self, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
+        C, K, pitch = source.C, epilogue.K, source.W + 2
         if offset != 1 or source.unpool:
             raise HandstyleError("residue: only for a map with a border of one pixel, not for a pooled gradient")
         # Three more pixels at the end: products that start at a later pixel read beyond the map.
@@ -162,7 +157,7 @@ class Convolver:
         whole = padded[: (source.H + 2) * pitch]
         padded[len(whole) :] = 0
         self._lanes("pad", len(whole), C, source, whole)
-        thirds = -(-Ho * pitch // 3)
+        thirds = -(-epilogue.H * pitch // 3)
         y = self._empty((3 * thirds, K))
         for i in range(3):
             for r in range(3):
@@ -170,17 +165,16 @@ class Convolver:
                 count = min(thirds, (len(padded) - first) // 3)
                 A = padded[first : first + 3 * count].reshape(count, 3 * C)
                 self.device.gemm(A, w[i].reshape(3 * C, K), y[r::3][:count], beta=float(i > 0))
-        return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which are not read
+        # rows of `pitch` pixels, the last two of which are not read
+        self.epilogue(Source(y, None, epilogue.H, pitch, K), epilogue)
 
     def _first_forward(self, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
-        if w.shape[2] != 3 or offset != 1:
-            raise HandstyleError("first: only for three channels in")
+        if offset != 1:
+            raise HandstyleError("first: only for a map with a border of one pixel")
         blocks = -(-epilogue.H // 2) * -(-epilogue.W // 64)  # blocks of 2 x 64 pixels; see first.cu
         self._launch("first_forward", (blocks, -(-epilogue.K // 32)), (32, 4), source, w, epilogue)
 
     def _first_backward(self, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
-        if w.shape[2] != 3:
-            raise HandstyleError("first: only for three channels in")
         dy = source.x
         if source.unpool:
             dy = self._empty((source.H, source.W, source.C))
@@ -198,7 +192,7 @@ class Convolver:
             self.device.gemm(dy[begin:end].reshape(-1, K), w.reshape(27, K).T, Ps.reshape(-1, 27))
             strip = begin, end - begin, W, row, count, epilogue.W, shift
             self._linear("first_gather", count * epilogue.W * 3, Ps, dx, *strip)
-        if any(a is not None for a in (epilogue.relu_gradient, epilogue.mask, epilogue.conv_gradient)):
+        if epilogue.has_backward:
             self.epilogue(Source.of(dx), epilogue)
 
     def _strip(self, rows: int, values: int) -> int:
@@ -209,9 +203,7 @@ class Convolver:
     def _empty(self, shape: tuple[int, ...]) -> Array:
         return self.device.empty(shape, self.dtype)
 
-    def _launch(
-        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: object, tile: int = 4
-    ) -> None:
+    def _launch(self, kernel: str, grid: Grid, block: Grid, *arguments: object, tile: int = 4) -> None:
         self.device.launch(kernel, grid, block, *arguments, dtype=self.dtype, tile=tile)
 
     def _linear(self, kernel: str, size: int, *arguments: object, tile: int = 4) -> None:
@@ -239,11 +231,6 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
     return "implicit_tf32" if blocks >= MIN_BLOCKS else "implicit_tf32_half"
 
 
-def pooled_epilogue(epilogue: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
-    """Return `epilogue` with a pool added at its end."""
-    return replace(epilogue, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
-
-
 def quads(epilogue: Epilogue) -> int:
     """Return the number of 2x2 blocks of an epilogue's map."""
     return -(-epilogue.H // 2) * -(-epilogue.W // 2)
@@ -252,16 +239,11 @@ def quads(epilogue: Epilogue) -> int:
 def rows_of(epilogue: Epilogue, begin: int, end: int) -> Epilogue:
     """Return the part of an epilogue for the rows from `begin` to `end`; both are even, or `end` is the height."""
     top, bottom = begin // 2, epilogue.ph if end == epilogue.H else end // 2
-    parts: dict[str, Any] = {"H": end - begin, "ph": max(bottom - top, 0)}
-    for name in ("relu_gradient", "mask", "conv_gradient", "raw", "y", "bits", "pooled", "planes"):
-        a = getattr(epilogue, name)
-        if a is not None:
-            parts[name] = a[top:bottom] if name in ("pooled", "planes") else a[begin:end]
-    return replace(epilogue, **parts)
+    maps = {name: a for name, a in vars(epilogue).items() if name != "bias" and not isinstance(a, int | None)}
+    parts = {name: a[top:bottom] if name in ("pooled", "planes") else a[begin:end] for name, a in maps.items()}
+    return replace(epilogue, **parts, H=end - begin, ph=max(bottom - top, 0))
 
 
 def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    if isinstance(x, np.ndarray):
-        return numpy_as_strided(x, shape, strides, subok=True)
     strided: Array = namespace(x).lib.stride_tricks.as_strided(x, shape, strides)
     return strided

@@ -7,7 +7,8 @@ graph (CuPy's issue 6290). The C interface has been the same for years.
 import ctypes
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +23,6 @@ WORKSPACE = 1 << 25  # bytes: the size that NVIDIA recommends for its GPUs since
 
 LIBRARIES = ("libcublas.so.13", "libcublas.so.12", "cublas64_13.dll", "cublas64_12.dll")
 INT, LONG, POINTER = ctypes.c_int, ctypes.c_longlong, ctypes.c_void_p
-
-
-class Blas(Protocol):
-    """The two functions of cuBLAS that `gemm_strided` calls; the tests have a version that runs on the CPU."""
-
-    def address(self, a: Array) -> int:
-        """Return the address of an array's data."""
-
-    def multiply(self, *arguments: int) -> None:
-        """Call ``cublasGemmStridedBatchedEx`` with all arguments except the first, the handle."""
 
 
 class CuBlas:
@@ -50,30 +41,39 @@ class CuBlas:
     def __init__(self, library: ctypes.CDLL, workspace: Array, stream: Callable[[], int]) -> None:
         self.library, self.workspace, self.stream = library, workspace, stream
         self.handle, self.current = POINTER(), -1
-        self._gemm = library.cublasGemmStridedBatchedEx
         matrix: list[Any] = [POINTER, INT, INT, LONG]  # address, type, leading dimension, stride
         sizes: list[Any] = [INT] * 5  # transpositions of the two factors; rows, columns, depth
-        self._gemm.argtypes = [POINTER, *sizes, POINTER, *matrix, *matrix, POINTER, *matrix, INT, INT, INT]
-        self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self.handle)))
+        library.cublasGemmStridedBatchedEx.argtypes = [
+            POINTER,
+            *sizes,
+            POINTER,
+            *matrix,
+            *matrix,
+            POINTER,
+            *matrix,
+            INT,
+            INT,
+            INT,
+        ]
+        self._call("cublasCreate_v2", ctypes.byref(self.handle))
 
     def address(self, a: Any) -> int:
-        """Return the address of an array's data; see `Blas`."""
+        """Return the address of an array's data."""
         return int(a.data.ptr)
 
     def multiply(self, *arguments: int) -> None:
-        """Multiply on CuPy's current stream; see `Blas`."""
+        """Call ``cublasGemmStridedBatchedEx`` on CuPy's current stream, with all arguments except the handle."""
         stream = self.stream()
         if stream != self.current:
-            self._check("cublasSetStream_v2", self.library.cublasSetStream_v2(self.handle, POINTER(stream)))
+            self._call("cublasSetStream_v2", self.handle, POINTER(stream))
             place = POINTER(self.address(self.workspace)), ctypes.c_size_t(self.workspace.nbytes)
-            self._check("cublasSetWorkspace_v2", self.library.cublasSetWorkspace_v2(self.handle, *place))
+            self._call("cublasSetWorkspace_v2", self.handle, *place)
             self.current = stream
-        self._check("cublasGemmStridedBatchedEx", self._gemm(self.handle, *arguments))
+        self._call("cublasGemmStridedBatchedEx", self.handle, *arguments)
 
-    @staticmethod
-    def _check(what: str, status: int) -> None:
-        if status:
-            raise HandstyleError(f"cuBLAS: {what} returned {status}; see cublasStatus_t in its documentation")
+    def _call(self, function: str, *arguments: Any) -> None:
+        if status := getattr(self.library, function)(*arguments):
+            raise HandstyleError(f"cuBLAS: {function} returned {status}; see cublasStatus_t in its documentation")
 
 
 def load_cublas(cupy: Any) -> CuBlas | None:
@@ -81,21 +81,19 @@ def load_cublas(cupy: Any) -> CuBlas | None:
     one = cupy.ones((1, 1), "float32")
     one @ one  # CuPy finds the library and loads it for its first product
     for name in LIBRARIES:
-        try:
+        with suppress(OSError):
             library = ctypes.CDLL(name, mode=getattr(os, "RTLD_NOLOAD", 0) | ctypes.DEFAULT_MODE)
-        except OSError:
-            continue
-        return CuBlas(library, cupy.empty((WORKSPACE,), "uint8"), lambda: int(cupy.cuda.get_current_stream().ptr))
+            return CuBlas(library, cupy.empty((WORKSPACE,), "uint8"), lambda: int(cupy.cuda.get_current_stream().ptr))
     return None
 
 
-def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, tf32: bool = False) -> None:
+def gemm_strided(blas: CuBlas, a: Array, b: Array, out: Array, beta: float = 0.0, tf32: bool = False) -> None:
     """Compute ``out = a @ b + beta out`` by cuBLAS, for row-major matrices or stacks of them.
 
     Parameters
     ----------
-    blas : Blas
-        The interface to cuBLAS.
+    blas : CuBlas
+        cuBLAS, or another object with its two methods.
     a, b, out : (..., M, K), (..., K, N), (..., M, N) arrays
         Factors and result, with at most one leading axis. One of the last two axes of each factor must be contiguous,
         and the last axis of `out`. Rows may be padded, and matrices of a stack may overlap.
@@ -113,34 +111,28 @@ def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, 
     -----
     The matrices of cuBLAS are column-major, the transposes of row-major ones, so it is called for ``outᵀ = bᵀ aᵀ``.
     """
-    batch = out.shape[0] if out.ndim == 3 else 1
-    M, N = out.shape[-2:]
-    K = a.shape[-1]
-    expected = [(M, K), (K, N), (M, N)]
-    for array, shape in zip((a, b, out), expected, strict=True):
-        stacked = array.ndim == 3 and array.shape[0] == batch
-        if array.shape[-2:] != shape or not (array.ndim == 2 or stacked) or array.dtype != out.dtype:
-            raise ValueError(f"gemm: {a.shape} {a.dtype} @ {b.shape} {b.dtype} -> {out.shape} {out.dtype}")
-    item = out.dtype.itemsize
-    if out.strides[-1] != item or (M > 1 and out.strides[-2] < N * item):
+    (M, N), K = out.shape[-2:], a.shape[-1]
+    batch, item = out.shape[0] if out.ndim == 3 else 1, out.dtype.itemsize
+    if out.strides[-1] != item and N > 1:
         raise ValueError(f"gemm: the result's rows must be whole: strides {out.strides} of {out.shape}")
     single = COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F
     kind, compute = (CUDA_R_64F, COMPUTE_64F) if out.dtype == np.float64 else (CUDA_R_32F, single)
     operands = []
-    for array in (b, a):  # book: cuda-lowered
+    for array, shape in (b, (K, N)), (a, (M, K)), (out, (M, N)):  # book: cuda-lowered
+        stacked = array.ndim == 3 and array.shape[0] == batch
+        if array.shape[-2:] != shape or not (array.ndim == 2 or stacked) or array.dtype != out.dtype:
+            raise ValueError(f"gemm: {a.shape} {a.dtype} @ {b.shape} {b.dtype} -> {out.shape} {out.dtype}")
         turned = array.strides[-1] != item and array.shape[-1] > 1
-        near, far = (array.strides[-2], array.strides[-1]) if turned else (array.strides[-1], array.strides[-2])
-        if near != item and array.shape[-2 if turned else -1] > 1:
+        rows = array.swapaxes(-1, -2) if turned else array
+        (count, length), (far, near) = rows.shape[-2:], rows.strides[-2:]
+        if near != item and length > 1:
             raise ValueError(f"gemm: neither axis is contiguous: strides {array.strides} of {array.shape}")
-        length = array.shape[-2] if turned else array.shape[-1]
         lead = max(far // item, length)
-        if lead * item != far and array.shape[-1 if turned else -2] > 1:
+        if lead * item != far and count > 1:
             raise ValueError(f"gemm: rows may not overlap: strides {array.strides} of {array.shape}")
         stride = array.strides[0] // item if array.ndim == 3 else 0
         operands.append((int(turned), (blas.address(array), kind, lead, stride)))
-    (tb, B), (ta, A) = operands
-    ldc, stride = max(out.strides[-2] // item, N) if M > 1 else N, out.strides[0] // item if out.ndim == 3 else 0
-    C = blas.address(out), kind, ldc, stride
+    (tb, B), (ta, A), (_, C) = operands
     scalars = np.array([1.0, beta], out.dtype)
     one, factor = scalars.ctypes.data, scalars.ctypes.data + scalars.itemsize
     blas.multiply(tb, ta, N, M, K, one, *B, *A, factor, *C, batch, compute, DEFAULT_ALGORITHM)

@@ -5,8 +5,8 @@ runs them on the CPU.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -20,36 +20,42 @@ from handstyle.kernels.cuda.graph import Recording
 from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request
 from handstyle.kernels.cuda.source import dynamic_shared_bytes, files, source
 from handstyle.kernels.cuda.structs import Epilogue, Source, pack
-from handstyle.kernels.cuda.transfer import CupyLink, Link
+from handstyle.kernels.cuda.transfer import Link
 
 Grid = tuple[int, ...]
 
 
 class Device(Protocol):
-    """The protocol of a device: allocation, copies, kernel launches and matrix products."""
+    """The protocol of a device: allocation, copies, kernel launches and matrix products.
+
+    A subclass that says nothing else launches kernels one by one, without a memory plan, and has no queue for copies.
+    """
 
     xp: Any
     precision: str
-    plans_memory: bool  # whether arrays can be allocated from a memory plan, which a dry run makes beforehand
 
     @property
     def products(self) -> str:
         """A description of how matrices are multiplied, for the report."""
 
-    def recording(self, requests: Sequence[Request]) -> Recording | None:
-        """Return a `Recording` for work that allocates `requests`, or None if kernels are launched one by one."""
+    def recording(self, requests: Callable[[], Sequence[Request]]) -> Recording | None:
+        """Return a `Recording` for work that allocates `requests()`, or None if kernels are launched one by one."""
+        return None
 
     def within(self, plan: MemoryPlan) -> AbstractContextManager[None]:
         """Allocate arrays from a memory plan for the duration of a ``with`` block."""
+        return nullcontext()
 
     def link(self) -> Link | None:
         """Return a queue for copies between host and device that run while the device computes, if there is one."""
+        return None
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialized array."""
 
     def copy(self, source: Array, target: Array) -> None:
         """Copy an array into another of the same shape and dtype."""
+        target[...] = source
 
     def free_memory(self) -> int:
         """Return the bytes that can still be allocated."""
@@ -64,7 +70,7 @@ class Device(Protocol):
         """
 
 
-class CupyDevice:
+class CupyDevice(Device):
     """The GPU that CuPy uses.
 
     Parameters
@@ -79,7 +85,6 @@ class CupyDevice:
         If there is no CuPy or no GPU, or the precision is unknown.
     """
 
-    plans_memory = True
     _plan: MemoryPlan | None = None
 
     def __init__(self, precision: str = "float32") -> None:
@@ -104,11 +109,11 @@ class CupyDevice:
         products = "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
         return f"{products}; {self._launched}" if self._launched else products
 
-    def recording(self, requests: Sequence[Request]) -> Recording | None:
-        """Return a `Recording` for work that allocates `requests`, or None if there is no cuBLAS."""
+    def recording(self, requests: Callable[[], Sequence[Request]]) -> Recording | None:
+        """Return a `Recording` for work that allocates `requests()`, or None if there is no cuBLAS."""
         if self._cublas is None:  # CuPy's own products cannot be captured
             return None
-        return Recording(self.xp, partial(self.within, MemoryPlan(requests)), partial(setattr, self, "_launched"))
+        return Recording(self.xp, partial(self.within, MemoryPlan(requests())), partial(setattr, self, "_launched"))
 
     @contextmanager
     def within(self, plan: MemoryPlan) -> Iterator[None]:
@@ -122,11 +127,7 @@ class CupyDevice:
 
     def link(self) -> Link:
         """Return a queue for copies between host and device that run while the device computes."""
-        return CupyLink(self.xp)
-
-    def copy(self, source: Array, target: Array) -> None:
-        """Copy an array into another of the same shape and dtype."""
-        target[...] = source
+        return Link(self.xp)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialized array, in the memory plan if that has a place for it, else in CuPy's pool."""

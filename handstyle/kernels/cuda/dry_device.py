@@ -4,10 +4,10 @@ Its arrays are address ranges that are never written to, which takes no memory. 
 megapixels takes a tenth of a second.
 """
 
+import math
 import mmap
 import sys
 import weakref
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
+from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.memory_plan import Request, granules
 from handstyle.network.sequence import Convolution, Layer
 
@@ -25,7 +26,7 @@ NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" els
 PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
-class DryDevice:
+class DryDevice(Device):
     """A `Device` that records allocations and computes nothing.
 
     Parameters
@@ -37,19 +38,15 @@ class DryDevice:
 
     Attributes
     ----------
-    live, peak : int
-        Bytes of arrays in use, now and at the peak.
     requests : list of Request
         All allocations so far. An array still in use counts as freed after the last of them.
     """
 
     products = "no products"
-    plans_memory = False
 
     def __init__(self, precision: str = "float32", free: int = 1 << 62) -> None:
         self.xp: Any = np
         self.precision, self.free = precision, free
-        self.live = self.peak = 0
         self._requests: list[tuple[int, list[int]]] = []  # size, and the end once it is known
 
     @property
@@ -60,33 +57,13 @@ class DryDevice:
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an array that takes no memory as long as it is not written to."""
-        dtype = np.dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
-        taken = granules(count * dtype.itemsize)
-        self.live += taken
-        self.peak = max(self.peak, self.live)
-        pages = mmap.mmap(-1, taken, **PRIVATE)
-        base = np.frombuffer(pages, np.uint8)  # every view refers to this one
-        ends: list[int] = []
-        self._requests.append((taken, ends))
+        size, ends = math.prod(shape) * np.dtype(dtype).itemsize, list[int]()
+        base = np.frombuffer(mmap.mmap(-1, granules(size), **PRIVATE), np.uint8)  # every view refers to this one
+        self._requests.append((granules(size), ends))
         if shape:  # the value of a loss stays allocated on a GPU until the host reads all values at the end
-            weakref.finalize(base, self._free, taken, ends)
-        made: Array = base[: count * dtype.itemsize].view(dtype).reshape(shape)
+            weakref.finalize(base, lambda: ends.append(len(self._requests)))
+        made: Array = base[:size].view(dtype).reshape(shape)
         return made
-
-    def _free(self, taken: int, ends: list[int]) -> None:
-        self.live -= taken
-        ends.append(len(self._requests))
-
-    def recording(self, requests: Any) -> None:
-        """Return None, since a dry run records no graph."""
-
-    def within(self, plan: Any) -> AbstractContextManager[None]:
-        """Return a context manager that does nothing."""
-        return nullcontext()
-
-    def link(self) -> None:
-        """Return None: nothing is copied."""
 
     def copy(self, source: Array, target: Array) -> None:
         """Do nothing."""

@@ -1,19 +1,26 @@
-"""The engine for GPUs: it prepares an objective, forecasts its memory, and reports how it was computed."""
+"""The engine for GPUs: it prepares an objective, forecasts its memory, and reports how it was computed.
+
+An objective is evaluated in memory that is planned beforehand, and launched as one CUDA graph.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
-from handstyle.foundations.backend import Array
+import numpy as np
+
+from handstyle.foundations.backend import Array, to_numpy
+from handstyle.kernels.cuda import losses
 from handstyle.kernels.cuda.device import CupyDevice
-from handstyle.kernels.cuda.evaluation import CudaEvaluation
-from handstyle.kernels.cuda.forecast import evaluation_bytes, measuring_bytes, planned_forward
+from handstyle.kernels.cuda.forecast import evaluation_bytes, evaluation_requests, measuring_bytes, planned_forward
 from handstyle.kernels.cuda.passes import LESS_SCRATCH, CudaPasses
-from handstyle.kernels.gradients import GivenGradients, scaled_terms
+from handstyle.kernels.cuda.transfer import Transfer
+from handstyle.kernels.gradients import GivenGradients, TermGradients, scaled_terms
 from handstyle.kernels.stages import describe_methods
-from handstyle.losses.terms import Term
+from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.sequence import Cache, Features, Layer, check_gradients
 from handstyle.network.vgg import Network
-from handstyle.optimize.objective import Evaluate, Forecast, Shape
+from handstyle.optimize.objective import Evaluate, Forecast, Shape, taps_of
 
 
 class CudaEngine(CudaPasses):
@@ -57,10 +64,8 @@ class CudaEngine(CudaPasses):
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
         """Return the memory of an evaluation by the engine that `fitting_engine` returns; time is not estimated."""
-        if not gradient:
-            needed = measuring_bytes(self, network, terms, shape)
-            return Forecast(needed, network.weight_bytes, math.nan)
-        _, needed = self.fitting_engine(network, terms, shape)
+        objective = network, terms, shape
+        needed = self.fitting_engine(*objective)[1] if gradient else measuring_bytes(self, *objective)
         return Forecast(needed, network.weight_bytes, math.nan)
 
     def fitting_engine(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
@@ -78,9 +83,8 @@ class CudaEngine(CudaPasses):
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """Return the features at the layers `taps` and the stages for `backward`; see `sequence_forward`."""
-        features: Features = {}
-        taps = tuple(taps)
-        if len(taps) != 1 or not self.device.plans_memory:
+        features, taps = Features(), tuple(taps)
+        if len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
         # One tap, as when a target is measured: a memory plan and little scratch take the least memory.
         smaller = self.with_least_scratch()
@@ -91,6 +95,51 @@ class CudaEngine(CudaPasses):
         """Return the gradient at the input; see `sequence_backward`."""
         check_gradients([layer.name for stage in caches for layer in stage.layers], dfeatures)
         return self.run_backward(caches, GivenGradients(dfeatures))
+
+
+class CudaEvaluation:
+    """An objective prepared by `CudaEngine`; see `handstyle.optimize.objective.Evaluate`.
+
+    Parameters
+    ----------
+    engine : CudaEngine
+        The engine.
+    network, terms, shape
+        See `Engine.prepare`.
+    """
+
+    def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
+        self.engine, self.network, self.terms, self.shape = engine, network, tuple(terms), shape
+        self.taps = taps_of(terms)
+        self._transfer: Transfer | None = None
+        self.recording = engine.device.recording(partial(evaluation_requests, engine, network, terms, shape))
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient, by launching the CUDA graph if there is one."""
+        return self.recording(self.sweep, p) if self.recording else self.sweep(p)
+
+    def sweep(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient, by launching one kernel after another."""
+        device, dp = self.engine.device, None
+        values = device.xp.empty((len(self.terms),), np.float64)
+        gradients = TermGradients(partial(losses.gradient_of, device), self.terms, {}, {}, values)
+        if self.taps:
+            x = losses.preprocess(device.xp, p, self.network.convention)
+            dx = self.engine.sweep(self.network.layers, x, self.taps, gradients)
+            dp = losses.preprocess_adjoint(device.xp, dx, self.network.convention)
+        return values, gradients.sum_at(PICTURE, p, dp)
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the terms' values and the gradient at a flat float64 vector, copied in pieces by pinned memory."""
+        dtype = self.network.dtype
+        if self._transfer is None and (link := self.engine.device.link()):
+            self._transfer = Transfer(link, self.engine.device.xp, v.size, dtype)
+        if self._transfer is None:
+            values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=dtype))
+            return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
+        values, dp = self(self._transfer.upload(v).reshape(self.shape))
+        download = self._transfer.download(dp.ravel())  # this copy runs while the host waits for the values
+        return to_numpy(values), download()
 
 
 def tf32_engine() -> CudaEngine:

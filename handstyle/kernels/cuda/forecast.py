@@ -15,7 +15,7 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import STRIP_VALUES, target_bytes
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers
-from handstyle.kernels.cuda.losses import content, gram, total_variation
+from handstyle.kernels.cuda.losses import content, moments_gradient, total_variation
 from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, place_requests
 from handstyle.kernels.cuda.passes import CudaPasses
 from handstyle.kernels.gradients import TermGradients
@@ -42,13 +42,11 @@ DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and t
 
 def evaluation_requests(engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
     """Return all allocations of one evaluation in order, from a dry run."""
-    dtype = network.dtype
-    device = DryDevice(engine.device.precision)
-    dry = engine.with_scratch(engine.workspace, device)
-    picture = DryDevice().empty(shape, dtype)
+    device, picture = DryDevice(engine.device.precision), DryDevice().empty(shape, network.dtype)
     if taps := taps_of(terms):
         gradients = TermGradients(partial(dry_gradient, device), terms, {}, {}, [None] * len(terms))
-        dry.sweep(bare_layers(network.layers, dtype), picture, taps, gradients)
+        dry, layers = engine.with_scratch(engine.workspace, device), bare_layers(network.layers, network.dtype)
+        dry.sweep(layers, picture, taps, gradients)
     for term in terms:
         if term.tap == PICTURE and isinstance(term, VariationTerm):
             total_variation(device, picture)
@@ -69,7 +67,7 @@ def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple
     if isinstance(term, MomentsTerm):
         C = f.shape[2]
         target = Moments(1.0, np.zeros(C), np.zeros((C, C)))
-        return gram(device, f, StyleTerm(term.tap, target, scale=1.0), 1.0, overwrite)
+        return moments_gradient(device, f, StyleTerm(term.tap, target, scale=1.0), 1.0, overwrite)
     return content(device, f, ContentTerm(term.tap, f, scale=1.0))
 
 
@@ -78,11 +76,10 @@ def evaluation_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term]
 
     The optimizer's vectors and CUDA's own context are not counted.
     """
-    height, width, _ = shape
-    vector = 3 * height * width * network.dtype.itemsize
+    vector = math.prod(shape) * network.dtype.itemsize
     sweep = place_requests(evaluation_requests(engine, network, terms, shape))[1] + PICTURES * vector
     of_picture = any(term.tap == PICTURE for term in terms)
-    channels = {row.name: row.shape[2] for row in summary(network, height, width)}
+    channels = {row.name: row.shape[2] for row in summary(network, *shape[:2])}
     of_moments = [channels.get(term.tap, 3) for term in terms if isinstance(term, MomentsTerm)]
     measured = sum(8 * C * (C + 1) for C in of_moments)
     return max(sweep, (DIFFERENCES if of_picture else 2) * vector) + target_bytes(terms) + measured
@@ -103,12 +100,9 @@ def planned_forward(
     engine: CudaPasses, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
 ) -> tuple[MemoryPlan, int]:
     """Return the memory plan of a forward pass to the layer `tap`, and the number of values of its features."""
-    device = DryDevice(engine.device.precision)
-    picture = DryDevice().empty(tuple(shape), dtype)
-    features: Features = {}
-    stages = engine.with_scratch(engine.workspace, device).run_forward(
-        bare_layers(layers, dtype), picture, [tap], features
-    )
+    device, picture = DryDevice(engine.device.precision), DryDevice().empty(tuple(shape), dtype)
+    dry, features = engine.with_scratch(engine.workspace, device), Features()
+    stages = dry.run_forward(bare_layers(layers, dtype), picture, [tap], features)
     plan = MemoryPlan(device.requests)  # made while the features and the caches of the backward pass are still in use
     del stages
     return plan, features[tap].size

@@ -39,7 +39,6 @@ class Recording:
         self.picture: Any = None  # the buffer of the picture that the graph reads
         self.outputs: tuple[Any, Any] | None = None
         self.graph: Any = None
-        self.has_run = False
         self.reason = ""  # why the function cannot be launched as a graph, if it cannot
 
     def __call__(self, sweep: Sweep, p: Any) -> tuple[Any, Any]:
@@ -70,9 +69,9 @@ class Recording:
         if self.graph is None:
             self.stream.wait_event(current.record())
             with self._own_pool():
-                if not self.has_run:
+                if self.outputs is None:
                     with self.context():
-                        self.outputs, self.has_run = sweep(self.picture), True
+                        self.outputs = sweep(self.picture)
                 else:
                     self._capture(sweep)
             current.wait_event(self.stream.record())
@@ -99,15 +98,19 @@ class Recording:
             with self.context():
                 self.outputs = sweep(self.picture)
         except Exception as error:  # any reason: the sweep is then launched kernel by kernel
-            self.reason = " ".join(str(error).split())[:200] or type(error).__name__
+            self.reason = _in_short(error)
         try:
             graph = self.stream.end_capture()
         except Exception as error:  # the capture was aborted
             graph = None
-            self.reason = self.reason or " ".join(str(error).split())[:200] or type(error).__name__
+            self.reason = self.reason or _in_short(error)
         self.graph = None if self.reason else graph
 
     @contextmanager
     def _own_pool(self) -> Iterator[None]:
         with self.cupy.cuda.using_allocator(self.pool.malloc), self.stream:
             yield
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.image import Convention, channel_order
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.gradients import has_plain_moments
 from handstyle.kernels.patches import measure_map
@@ -28,6 +29,24 @@ PAIRS = (16, 16)  # entries of a Gram matrix that a block computes
 # because cuBLAS divides a long sum itself, and each strip is a launch.
 STRIP_PIXELS = 1 << 17
 STRIP_BYTES = 1 << 24  # strip of features whose gradient is computed at a time, and stays cached
+
+
+def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Return the network's input for a picture, as `preprocess_forward` does."""
+    # channel by channel: a CUDA graph cannot capture the upload of an array of means
+    x: Array = xp.empty(p.shape, p.dtype)
+    channels = zip(channel_order(convention), convention.mean, convention.std, strict=True)
+    for i, (channel, mean, std) in enumerate(channels):
+        x[..., i] = (p[..., channel] * (convention.scale / 255.0) - mean) / std
+    return x
+
+
+def preprocess_adjoint(xp: Any, dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does."""
+    dp: Array = xp.empty(dx.shape, dx.dtype)
+    for i, (channel, std) in enumerate(zip(channel_order(convention), convention.std, strict=True)):
+        dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
+    return dp
 
 
 def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[Array, Array]:
@@ -50,15 +69,12 @@ def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[A
         Value and gradient, on the device.
     """
     weight, kind = float(term.weight), type(term)
-    if kind is StyleTerm:
-        return gram(device, f, term, weight, overwrite)
     if kind is ContentTerm and f.shape == term.target.shape:
         return content(device, f, term, weight)
     if kind is VariationTerm and term.function is readable_variation and f.shape[2] <= REACH:
-        value, df = total_variation(device, f, weight * term.stretch, weight * term.in_value)
-        return value, df
+        return total_variation(device, f, weight * term.stretch, weight * term.in_value)
     if has_plain_moments(term):
-        return distribution(device, f, term, weight, overwrite)
+        return moments_gradient(device, f, term, weight, overwrite)
     value, ds = term.loss(measure_map(term, f))
     return weight * value, weight * term.spread(ds, f)
 
@@ -130,11 +146,10 @@ def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) ->
     return _total(device, energy, scale, f.dtype), df
 
 
-def gram(
-    device: Device, f: Array, term: StyleTerm, factor: float = 1.0, overwrite: bool = False
-) -> tuple[Array, Array]:
-    # (h, w, C) -> (), (h, w, C)
-    """Return the value and the gradient of a style term, each times `factor`.
+def moments_gradient(
+    device: Device, f: Array, term: Any, factor: float = 1.0, overwrite: bool = False
+) -> tuple[Array, Array]:  # (h, w, C) -> (), (h, w, C)
+    """Return the value and the gradient of a term of moments, each times `factor`.
 
     Parameters
     ----------
@@ -142,8 +157,8 @@ def gram(
         The device of the arrays.
     f : (h, w, C) array
         Features.
-    term : StyleTerm
-        The term.
+    term : MomentsTerm
+        The term. The loss of a `StyleTerm` is computed by a kernel, that of another by its own method.
     factor : float
         Factor of value and gradient.
     overwrite : bool
@@ -164,33 +179,24 @@ def gram(
     the value inexact, and a line search fails if value and gradient do not match. The product for the gradient has the
     device's precision, like those of the layers.
     """
-    C, count, scale = f.shape[2], _count(f, term), factor * term.factor
-    check_channels(f.shape[2], len(term.target.outer))
+    C, xp = f.shape[2], device.xp
+    count = float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum
     F, q, parts = _products(device, f, term)
-    grid = -(-C // PAIRS[0]), -(-C // PAIRS[1])
-    dG, energy = device.empty((C, C), f.dtype), device.empty((math.prod(grid),), np.float64)
-    mean = term.target.outer / term.target.count
-    numbers = np.float64(1 / count), np.float64(2 * scale / count)
-    device.launch("style", grid, PAIRS, parts, mean, dG, energy, len(parts), C, *numbers, dtype=f.dtype)
-    value = _total(device, energy, scale, f.dtype)
-    return value, _spread(device, F, dG, None, q, overwrite).reshape(f.shape)
-
-
-def distribution(
-    device: Device, f: Array, term: Any, factor: float = 1.0, overwrite: bool = False
-) -> tuple[Array, Array]:  # (h, w, C) -> (), (h, w, C)
-    """Return the value and the gradient of any term of moments, each times `factor`; see `gram`."""
-    xp = device.xp
-    F, q, parts = _products(device, f, term)
-    sums = (F if q is None else q * F).sum(axis=0, dtype=xp.float64)
-    value, ds = term.loss(Moments(_count(f, term), sums, parts.sum(axis=0, dtype=xp.float64)))
-    outer, dsums = (factor * a for a in (ds.outer, ds.sums))
-    dG = (outer + outer.T).astype(f.dtype)
-    return factor * value, _spread(device, F, dG, dsums.astype(f.dtype), q, overwrite).reshape(f.shape)
-
-
-def _count(f: Array, term: MomentsTerm) -> float:
-    return float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum
+    dsums = None
+    if type(term) is StyleTerm:
+        check_channels(C, len(term.target.outer))
+        grid, scale = (-(-C // PAIRS[0]), -(-C // PAIRS[1])), factor * term.factor
+        dG, energy = device.empty((C, C), f.dtype), device.empty((math.prod(grid),), np.float64)
+        mean = term.target.outer / term.target.count
+        numbers = np.float64(1 / count), np.float64(2 * scale / count)
+        device.launch("style", grid, PAIRS, parts, mean, dG, energy, len(parts), C, *numbers, dtype=f.dtype)
+        value = _total(device, energy, scale, f.dtype)
+    else:
+        sums = (F if q is None else q * F).sum(axis=0, dtype=xp.float64)
+        loss, ds = term.loss(Moments(count, sums, parts.sum(axis=0, dtype=xp.float64)))
+        value, outer, dsums = factor * loss, factor * ds.outer, (factor * ds.sums).astype(f.dtype)
+        dG = (outer + outer.T).astype(f.dtype)
+    return value, _spread(device, F, dG, dsums, q, overwrite).reshape(f.shape)
 
 
 def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array | None, Array]:

@@ -113,10 +113,6 @@ class MemoryPlan:
             return Slot(self, start, size)
         return None
 
-    def free(self, start: int, stop: int) -> None:
-        """Mark a place as free."""
-        self._taken.discard((start, stop))
-
 
 class Slot:
     """A place in a memory plan. It is in use as long as this object exists, which its array refers to."""
@@ -125,4 +121,4 @@ class Slot:
         self.plan, self.start, self.size = plan, start, size
 
     def __del__(self) -> None:
-        self.plan.free(self.start, self.start + self.size)
+        self.plan._taken.discard((self.start, self.start + self.size))

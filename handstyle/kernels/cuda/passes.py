@@ -9,6 +9,7 @@ one bit for each rectified value, or three bits for each pooled one, is kept for
 
 from collections.abc import Callable, Iterable
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Self
 
@@ -17,10 +18,10 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda.choose import choose_method
-from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, pooled_epilogue, tensor_fits
+from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, tensor_fits
 from handstyle.kernels.cuda.device import CupyDevice, Device
-from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue, check_gradient
-from handstyle.kernels.cuda.structs import Epilogue, Source, mask_words
+from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue
+from handstyle.kernels.cuda.structs import POOLS, Epilogue, Source, mask_words
 from handstyle.kernels.gradients import Gradients, TermGradients
 from handstyle.kernels.stages import Stage, check_dtypes, split_stages
 from handstyle.network.sequence import Features, Layer, Pool, check_taps, deepest
@@ -61,16 +62,18 @@ class CudaPasses:
         """
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         plain = offset == 1 and not source.unpool
-        method = self.method
         tensor = self.tf32 and tensor_fits(C, K, w.dtype)
-        if w.shape[2] == 3:
-            method = "first"
-        elif method in (None, "first") or (method == "residue" and not plain) or (method == "tensor" and not tensor):
+        applies = {"first": w.shape[2] == 3, "residue": plain, "tensor": tensor}
+        method = "first" if applies["first"] else self.method
+        if method is None or not applies.get(method, True):
             shape = epilogue.H, epilogue.W, C, K
-            method = choose_method(*shape, self.device.precision, self.workspace, plain, tensor=tensor)
-        assert method is not None
+            method = choose_method(shape, self.device.precision, self.workspace, plain, tensor=tensor)
         self.chosen[f"{name} {'adjoint' if adjoint else 'forward'}"] = method
         return method
+
+    def convolver(self, x: Array) -> Convolver:
+        """Return what computes convolutions in the dtype of `x`."""
+        return Convolver(self.device, x.dtype, self.workspace)
 
     def with_least_scratch(self) -> Self:
         """Return a copy with the least temporary memory."""
@@ -118,41 +121,43 @@ class CudaPasses:
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
         self._check(run, x)
-        convolver = Convolver(self.device, x.dtype, self.workspace)
         stages = split_stages(run, set(), x.shape, odd_sides=True)
         for stage in stages:
-            before, x = x, self._stage_forward(convolver, stage, x, wanted, features)
+            before, x = x, self._stage_forward(stage, x, wanted, features)
             if recompute is not None and self._is_cheap(stage, wanted) and stage is not stages[-1]:
-                assert stage.relu is not None
-                del features[stage.relu]
-                recompute[stage.relu] = partial(self._recompute_first, convolver, stage, before)
+                del features[stage.name]
+                recompute[stage.name] = partial(self._recompute_first, stage, before)
             del before  # or the largest map of all would stay allocated during the next stage
         return stages
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
         """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned."""
-        last = stages[-1]
-        dx = check_gradient(self.device, last.name, gradients[last.name], last.output, last.dtype)
-        convolver = Convolver(self.device, dx.dtype, self.workspace)
-        dx = apply_epilogue(convolver, dx, backward_epilogue(self.device, last, gradients, except_for=last.name))
+        epilogue = backward_epilogue(stages[-1], gradients)
+        dx, epilogue.relu_gradient = epilogue.relu_gradient, None
+        assert dx is not None
+        dx = apply_epilogue(self.convolver(dx), dx, epilogue)
+        del epilogue  # or the gradient at the last layer would stay allocated
         for i in reversed(range(len(stages))):
-            dx = self._stage_backward(convolver, stages[i], stages[i - 1] if i else None, dx, gradients)
+            dx = self._stage_backward(stages[i], stages[i - 1] if i else None, dx, gradients)
         return dx
 
     def _is_cheap(self, stage: Stage, wanted: set[str]) -> bool:
-        layer = stage.convolution
-        rectified = layer is not None and layer.w.shape[2] == 3 and stage.pool is None and stage.relu in wanted
-        return rectified and layer is not None and layer.name not in wanted
+        layer, tapped = stage.convolution, wanted.intersection(layer.name for layer in stage.layers)
+        return layer is not None and layer.w.shape[2] == 3 and stage.pool is None and tapped == {stage.relu}
 
-    def _recompute_first(self, convolver: Convolver, stage: Stage, x: Array) -> Array:  # (H, W, 3) -> (H, W, K)
-        layer = stage.convolution
-        assert layer is not None
+    def _recompute_first(self, stage: Stage, x: Array) -> Array:  # (H, W, 3) -> (H, W, K)
         y = self.device.empty(stage.shape, x.dtype)
         H, W, K = stage.shape
-        epilogue = Epilogue(bias=layer.b, y=y, H=H, W=W, K=K, rectify=1)
-        source = Source.of(self.device.xp.ascontiguousarray(x), layer.padding)
-        convolver.convolve("first", source, self.device.xp.ascontiguousarray(layer.w), epilogue, 1, adjoint=False)
+        self._convolve(stage, x, Epilogue(y=y, H=H, W=W, K=K, rectify=1))
         return y
+
+    def _convolve(self, stage: Stage, x: Array, epilogue: Epilogue) -> None:
+        layer, contiguous = stage.convolution, self.device.xp.ascontiguousarray
+        assert layer is not None
+        epilogue.bias = layer.b
+        source, w = Source.of(contiguous(x), layer.padding), contiguous(layer.w)
+        method = self.choose(layer.name, epilogue, w, source, 1, adjoint=False)
+        self.convolver(x).convolve(method, source, w, epilogue, 1, adjoint=False)
 
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
         if not isinstance(x, self.device.xp.ndarray):
@@ -162,88 +167,66 @@ class CudaPasses:
             if isinstance(layer, Pool) and layer.kind not in self.poolings:
                 raise HandstyleError(f"pooling={layer.kind!r}: not with kernels={self.name!r}; use kernels='reference'")
 
-    def _stage_forward(
-        self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Features
-    ) -> Array:
-        layer = stage.convolution
+    def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
+        layer, relu, pool, empty = stage.convolution, stage.relu, stage.pool, self.device.empty
         if layer is None:
             x, stage.cache = stage.layers[0].forward(x)
             stage.output, stage.dtype = x.shape, x.dtype
-            if stage.layers[0].name in wanted:
-                features[stage.layers[0].name] = x
+            if stage.name in wanted:
+                features[stage.name] = x
             return x
-        x, empty = self.device.xp.ascontiguousarray(x), self.device.empty
-        H, W, _ = x.shape
-        K = layer.w.shape[3]
-        stage.shape = shape = (H, W, K)
-        relu, pool = stage.relu, stage.pool
-        epilogue = Epilogue(bias=layer.b, H=H, W=W, K=K, rectify=int(relu is not None))
-        result: Array | None = None
+        H, W, K = stage.shape
+        epilogue = Epilogue(H=H, W=W, K=K, rectify=int(relu is not None))
         if relu is None or pool is None or relu in wanted:
-            epilogue.y = result = empty(shape, x.dtype)
+            epilogue.y = empty(stage.shape, x.dtype)
         if relu is not None and layer.name in wanted:
-            epilogue.raw = features[layer.name] = empty(shape, x.dtype)
+            epilogue.raw = features[layer.name] = empty(stage.shape, x.dtype)
         kept = epilogue.y is not None or epilogue.raw is not None
         if relu is not None and (kept or pool is None or pool.kind == "average"):
             epilogue.bits = stage.bits = empty((H, W, mask_words(K)), np.uint32)
-        if relu in wanted:
-            assert relu is not None
-            assert result is not None
-            features[relu] = result
+        result = epilogue.y
         if pool is not None:
             h, w = pool.output_size(H, W)
             result = empty((h, w, K), x.dtype)
             stage.pool_bits = empty((h, w, 3, mask_words(K)), np.uint32) if pool.kind == "max" else None
-            epilogue = pooled_epilogue(epilogue, result, stage.pool_bits, pool.kind)
-            if pool.name in wanted:
-                features[pool.name] = result
+            epilogue = replace(epilogue, pooled=result, planes=stage.pool_bits, pool=POOLS[pool.kind], ph=h, pw=w)
         assert result is not None
         stage.output, stage.dtype = result.shape, x.dtype
-        if relu is None and layer.name in wanted:
-            features[layer.name] = result
-        source, w = Source.of(x, layer.padding), self.device.xp.ascontiguousarray(layer.w)
-        method = self.choose(layer.name, epilogue, w, source, 1, adjoint=False)
-        convolver.convolve(method, source, w, epilogue, 1, adjoint=False)
+        outputs = {relu or layer.name: epilogue.y, stage.name: result}
+        features.update({name: y for name, y in outputs.items() if y is not None and name in wanted})
+        self._convolve(stage, x, epilogue)
         return result
 
-    def _stage_backward(
-        self, convolver: Convolver, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients
-    ) -> Array:
+    def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
         # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, the gradient
         # of a tap there is already added, and the rectifier's mask applied.
-        layer = stage.convolution
+        layer, convolver = stage.convolution, self.convolver(dx)
         if layer is None:
             dx = self.device.xp.ascontiguousarray(stage.layers[0].backward(dx, stage.cache))
-            if below is None:
-                return dx
-            return apply_epilogue(convolver, dx, backward_epilogue(self.device, below, gradients))
+            return dx if below is None else apply_epilogue(convolver, dx, backward_epilogue(below, gradients))
         source = Source.of(dx)
         if stage.pool is not None:
             codes = stage.pool_bits if stage.pool_bits is not None else stage.bits
             assert codes is not None
             source = Source.pooled(dx, codes, stage.shape, stage.pool.kind)
-            inside = backward_epilogue(self.device, stage, gradients, under_the_pool=True)
+            inside = backward_epilogue(stage, gradients, under_the_pool=True)
             if inside.relu_gradient is not None or inside.conv_gradient is not None:
                 source = Source.of(apply_epilogue(convolver, source, inside))
         H, W, _ = stage.shape
         C = layer.w.shape[2]
         # The gradient of a tap is computed before the result is allocated, because it holds its feature meanwhile.
-        epilogue = Epilogue() if below is None else backward_epilogue(self.device, below, gradients)
+        epilogue = Epilogue() if below is None else backward_epilogue(below, gradients)
         epilogue.H, epilogue.W, epilogue.K = H, W, C
-        w, zero = self.device.xp.ascontiguousarray(layer.w), layer.padding == "zero"
-        method = self.choose(layer.name, epilogue, w, source, 1, adjoint=True) if zero else ""
+        target, offset, w = epilogue, 1, self.device.xp.ascontiguousarray(layer.w)
+        if layer.padding != "zero":  # the adjoint of the convolution of the padded map, then the adjoint of padding it
+            dxpad, offset = self.device.empty((H + 2, W + 2, C), dx.dtype), 2
+            target = Epilogue(y=dxpad, H=H + 2, W=W + 2, K=C)
+        method = self.choose(layer.name, target, w, source, offset, adjoint=True)
         # The result is written over a gradient computed for this sweep alone: each value is read by the thread that
         # replaces it.
-        in_place = gradients.writable and epilogue.relu_gradient is not None and method != "first"
-        epilogue.y = out = epilogue.relu_gradient if in_place else self.device.empty((H, W, C), dx.dtype)
-        assert out is not None
-        if zero:
-            convolver.convolve(method, source, w, epilogue, 1, adjoint=True)
-        else:
-            # The adjoint of the convolution of the padded map, then the adjoint of padding it.
-            dxpad = self.device.empty((H + 2, W + 2, C), dx.dtype)
-            ring = Epilogue(y=dxpad, H=H + 2, W=W + 2, K=C)
-            method = self.choose(layer.name, ring, w, source, 2, adjoint=True)
-            convolver.convolve(method, source, w, ring, 2, adjoint=True)
+        over = epilogue.relu_gradient if gradients.writable and method != "first" else None
+        epilogue.y = out = self.device.empty((H, W, C), dx.dtype) if over is None else over
+        convolver.convolve(method, source, w, target, offset, adjoint=True)
+        if target is not epilogue:
             convolver.fold(dxpad, layer.padding, epilogue)
         return out

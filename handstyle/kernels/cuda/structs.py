@@ -69,19 +69,17 @@ class Epilogue:
     ph: int = 0
     pw: int = 0
 
-
-def field_is_int(kind: type, name: str) -> bool:
-    """Return whether a field of a structure is an integer; the others are addresses."""
-    return next(field for field in fields(kind) if field.name == name).type in (int, "int")
+    @property
+    def has_backward(self) -> bool:
+        """Whether it adds a gradient or applies a rectifier's mask, as at the end of a stage's backward pass."""
+        return any(a is not None for a in (self.relu_gradient, self.mask, self.conv_gradient))
 
 
 def _layout(kind: type) -> tuple[Struct, np.dtype[np.void]]:
-    numbers = [field_is_int(kind, field.name) for field in fields(kind)]
-    names = [field.name for field in fields(kind)]
-    kinds = [(name, np.int32 if number else np.uint64) for name, number in zip(names, numbers, strict=True)]
-    code = "".join("i" if number else "Q" for number in numbers)
-    dtype = np.dtype(kinds, align=True)
-    return Struct(f"@{code}{dtype.itemsize - Struct(f'@{code}').size}x"), dtype
+    numbers = {field.name: field.type in (int, "int") for field in fields(kind)}  # the other fields are addresses
+    dtype = np.dtype([(name, np.int32 if number else np.uint64) for name, number in numbers.items()], align=True)
+    code = "@" + "".join("i" if number else "Q" for number in numbers.values())
+    return Struct(f"{code}{dtype.itemsize - Struct(code).size}x"), dtype
 
 
 LAYOUTS = {Source: _layout(Source), Epilogue: _layout(Epilogue)}

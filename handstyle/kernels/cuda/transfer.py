@@ -6,7 +6,8 @@ pinned, which means that the operating system cannot move it. Pinning is slow, s
 reused as soon as its last copy has finished.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,33 +18,16 @@ PIECE = 1 << 20  # values: long enough for a copy at full speed, short enough th
 SLOTS = 3  # pieces in a buffer: one being converted, one being copied, one waiting
 
 
-class Link(Protocol):
+class Link:
     """A queue of copies between host and device, which run at the same time as the device's computations.
 
-    `upload` and `download` return an event that occurs when the copy has finished; `wait` waits for it.
+    It is a separate CUDA stream; pinned memory comes from CuPy's pool.
+
+    Parameters
+    ----------
+    cupy : module
+        The module CuPy.
     """
-
-    def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """Return an uninitialized vector in pinned memory of the host."""
-
-    def upload(self, host_array: Array, device_array: Array) -> Any:
-        """Start a copy to the device, and return its event; until it occurs, `host_array` must not change."""
-
-    def download(self, device_array: Array, host_array: Array) -> Any:
-        """Start a copy from the device to the host, and return its event."""
-
-    def wait(self, event: Any) -> None:
-        """Wait for an event."""
-
-    def copies_follow_work(self) -> None:
-        """Make later copies wait for the device's computations queued so far."""
-
-    def work_follows_copies(self) -> None:
-        """Make later computations of the device wait for the copies queued so far."""
-
-
-class CupyLink:
-    """The `Link` of a GPU: a separate CUDA stream; pinned memory comes from CuPy's pool."""
 
     def __init__(self, cupy: Any) -> None:
         self.cuda = cupy.cuda
@@ -55,17 +39,17 @@ class CupyLink:
         return np.ndarray((size,), dtype, buffer=memory)
 
     def upload(self, host_array: Array, device_array: Any) -> Any:
-        """Start a copy to the device, and return its event; until it occurs, `host_array` must not change."""
+        """Start a copy to the device, and return the event of its end; until then `host_array` must not change."""
         device_array.set(host_array, stream=self.stream)
         return self._record_event(self.stream)
 
     def download(self, device_array: Any, host_array: Array) -> Any:
-        """Start a copy from the device to the host, and return its event."""
+        """Start a copy from the device to the host, and return the event of its end."""
         device_array.get(stream=self.stream, out=host_array, blocking=False)
         return self._record_event(self.stream)
 
     def wait(self, event: Any) -> None:
-        """Wait for an event."""
+        """Wait for the end of a copy."""
         event.synchronize()
 
     def copies_follow_work(self) -> None:
@@ -133,7 +117,7 @@ class Transfer:
         self.link.work_follows_copies()
         return device_array
 
-    def download(self, device_array: Array) -> "Download":  # (n,) on the device
+    def download(self, device_array: Array) -> Callable[[], Array]:  # (n,) on the device
         """Start copying a vector from the device to the host.
 
         Parameters
@@ -143,35 +127,31 @@ class Transfer:
 
         Returns
         -------
-        Download
-            The copy; its method `result` waits for it. The next call of `download` reuses its buffer.
+        callable
+            Waits for the copy, and returns the vector in a new float64 array; pieces are converted while the next are
+            copied. It must be called before the next call of `download`, which reuses its buffer.
         """
         if device_array.shape != (self.size,) or device_array.dtype != self.dtype:
             got = f"{device_array.shape} {device_array.dtype}"
             raise ValueError(f"transfer: {got}, expected {(self.size,)} {self.dtype}")
+
+        def queue(k: int) -> Any:  # it keeps the memory of `device_array` until all has been read
+            part = self.pieces[k]
+            return self.link.download(device_array[part], self._downloaded(k))
+
+        def result() -> Array:
+            out = np.empty(self.size)
+            for k, part in enumerate(self.pieces):
+                self.link.wait(events[k])
+                out[part] = self._downloaded(k)
+                if k + self.slots < len(self.pieces):  # its slot has just been emptied
+                    events.append(queue(k + self.slots))
+            return out
+
         self.link.copies_follow_work()
-        return Download(self, device_array)
+        events = [queue(k) for k in range(self.slots)]
+        return result
 
-
-class Download:
-    """An unfinished copy from the device to the host; see `Transfer.download`."""
-
-    def __init__(self, transfer: Transfer, device_array: Array) -> None:
-        self.transfer, self.device_array = transfer, device_array  # keeps the device's memory until it has been read
-        self.events = [self._queue(k) for k in range(transfer.slots)]
-
-    def _queue(self, k: int) -> Any:
-        part = self.transfer.pieces[k]
-        host_array = self.transfer._download_buffer[k % self.transfer.slots, : part.stop - part.start]
-        return self.transfer.link.download(self.device_array[part], host_array)
-
-    def result(self) -> Array:  # -> (n,) float64 on the host
-        """Wait for the copy, and return the vector in a new array; pieces are converted while the next are copied."""
-        transfer = self.transfer
-        out = np.empty(transfer.size)
-        for k, part in enumerate(transfer.pieces):
-            transfer.link.wait(self.events[k])
-            out[part] = transfer._download_buffer[k % transfer.slots, : part.stop - part.start]
-            if k + transfer.slots < len(transfer.pieces):  # its slot has just been emptied
-                self.events.append(self._queue(k + transfer.slots))
-        return out
+    def _downloaded(self, k: int) -> Array:
+        part = self.pieces[k]
+        return self._download_buffer[k % self.slots, : part.stop - part.start]
