@@ -344,6 +344,7 @@ WITH_EXAMPLES = (
     "handstyle/network",
     "handstyle/losses",
     "handstyle/optimize",
+    "handstyle/kernels",
     "handstyle/painting",
     "handstyle/cli",
     "handstyle/book",

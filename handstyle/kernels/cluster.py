@@ -63,6 +63,15 @@ class SharedJob:
         The digest of the weights, which a worker compares with what it received.
     package_version : str
         The version of this package, which must be the worker's too.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> job = TileJob(network, (), Tiling(network.layers, ["relu1_1"], 64, 64, 64))
+    >>> shared = SharedJob(job, "numpy", "im2col", weights_digest(network.layers), version("handstyle"))
+    >>> shared.local_job.network.engine.name
+    'im2col'
     """
 
     job: TileJob
@@ -124,6 +133,13 @@ class Cluster:
     ----------
     sent, received : int
         Bytes of the crops of pictures sent to the workers, and of the gradients received.
+
+    Examples
+    --------
+    >>> # starts worker processes
+    >>> with connect_cluster("local:2") as cluster:  # doctest: +SKIP
+    ...     print(cluster)
+    2 workers, dashboard http://127.0.0.1:8787/status
     """
 
     def __init__(self, client: Any) -> None:
@@ -257,6 +273,12 @@ def is_single_tile(network: Network, shape: Shape) -> bool:
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> is_single_tile(build_network(random_weights(deepest="conv1_1")), (64, 64, 3))  # without a cluster
+    False
     """
     engine = network.engine
     return isinstance(engine, TileEngine) and isinstance(engine.workers, Cluster) and max(shape[:2]) <= engine.side
@@ -286,6 +308,12 @@ def connect_cluster(address: str) -> Iterator[Cluster]:
     ------
     HandstyleError
         If Dask is not installed, the address has another form, no scheduler answers, or there is no worker.
+
+    Examples
+    --------
+    >>> # starts worker processes
+    >>> with connect_cluster("local:2") as cluster:  # doctest: +SKIP
+    ...     network = cluster.network(by_tiles(network, 1024))
     """
     try:
         distributed = import_module("distributed")

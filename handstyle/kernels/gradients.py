@@ -41,7 +41,15 @@ class Gradients(Protocol):
 
 @dataclass(frozen=True)
 class GivenGradients:
-    """Gradients given as arrays, which the backward pass must not overwrite."""
+    """Gradients given as arrays, which the backward pass must not overwrite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gradients = GivenGradients({"relu1_1": np.ones((2, 2, 1))})
+    >>> "relu1_1" in gradients, gradients.get("relu2_1") is None
+    (True, True)
+    """
 
     dfeatures: Mapping[str, Array]
     writable: ClassVar[bool] = False
@@ -74,6 +82,15 @@ class TermGradients:
         Functions that compute again the features that were not kept.
     values : array or list
         Receives the weighted values, in the order of the terms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.kernels.cpu.passes import gradient_of
+    >>> terms, values = [ContentTerm("relu1_1", np.zeros((1, 1, 2)), scale=1.0)], [None]
+    >>> gradients = TermGradients(gradient_of, terms, {"relu1_1": np.array([[[1.0, 2.0]]])}, {}, values)
+    >>> gradients["relu1_1"], float(values[0])  # 2 f, and 1² + 2²
+    (array([[[2., 4.]]]), 5.0)
     """
 
     gradient_of: GradientOf

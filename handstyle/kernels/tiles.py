@@ -162,7 +162,14 @@ def cut_side(length: int, side: int, halo: int, stride: int) -> list[Span]:
 
 
 class PictureTile(NamedTuple):
-    """A rectangle of the picture that is computed at once, and the part of it that it owns."""
+    """A rectangle of the picture that is computed at once, and the part of it that it owns.
+
+    Examples
+    --------
+    >>> tile = PictureTile(Span(start=0, stop=48, own_start=0, own_stop=32), Span(16, 64, 32, 64))
+    >>> tile.shape, tile.owned(stride=2, height=24, width=24)  # in its own map, and in the whole one
+    ((48, 48, 3), ((slice(0, 16, None), slice(8, 24, None)), (slice(0, 16, None), slice(16, 32, None))))
+    """
 
     rows: Span
     columns: Span
@@ -323,6 +330,16 @@ class TileJob:
         The terms that measure layers of the network, not the picture itself.
     tiling : Tiling
         The tiles.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> term = ContentTerm("relu1_1", np.zeros((64, 40, 16), np.float32))
+    >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 64, 40, 48))
+    >>> job.taps, len(job.tiling.tiles)
+    (('relu1_1',), 2)
     """
 
     network: Network
@@ -412,6 +429,19 @@ def magnitude_tile(job: TileJob, tile: PictureTile, p: Array, gradients: list[St
     -------
     list of (2,) array
         For each normalized term the sum of the magnitudes and their number, for others zeros.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> p = np.zeros((8, 8, 3), np.float32)
+    >>> target = forward_to(network, ("relu1_1",), p)[0]["relu1_1"]
+    >>> term = NormalizedTerm(ContentTerm("relu1_1", target - 1, scale=1.0), weight=1.0)
+    >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 8, 8, 8))
+    >>> (sums,) = magnitude_tile(job, job.tiling.tiles[0], p, [term.inner.loss(np.float64(0.0))[1]])
+    >>> sums  # a gradient of 2 at each of 8 x 8 pixels and 16 channels
+    array([2048., 1024.])
     """
     terms = job.terms_of(tile)
     features, _ = job.features(p)
@@ -477,6 +507,19 @@ class OwnGradients(Mapping[str, Array]):
     """The terms' gradients by layer for a tile, with zeros outside the part that the tile owns.
 
     The backward pass takes each once, when it reaches the layer; the features are then freed.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> term = ContentTerm("relu1_1", np.zeros((64, 40, 16), np.float32), scale=1.0)
+    >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 64, 40, 48))
+    >>> tile = job.tiling.tiles[0]
+    >>> f = np.ones((*tile.shape[:2], 16), np.float32)
+    >>> gradients = OwnGradients(job, (term,), tile, {"relu1_1": f}, [Spread(ds=np.float64(1.0), factor=1.0)])
+    >>> int(gradients["relu1_1"].any(axis=(1, 2)).sum()), tile.rows  # rows that are not zero
+    (32, Span(start=0, stop=33, own_start=0, own_stop=32))
     """
 
     job: TileJob
@@ -529,7 +572,18 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class KeptTileJob(TileJob):
-    """A job for one tile that keeps the tile's features from the first pass for the next pass."""
+    """A job for one tile that keeps the tile's features from the first pass for the next pass.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16)))
+    >>> job = KeptTileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 8, 8, 8))
+    >>> first, second = (job.features(np.ones((8, 8, 3), np.float32))[0]["relu1_1"] for _ in range(2))
+    >>> second is first  # kept from the first pass for the second
+    True
+    """
 
     kept: list[tuple[Features, Cache]] = field(default_factory=list)
 
@@ -978,6 +1032,18 @@ class TileEvaluation:
         Shape of the picture.
     tiling : Tiling or None
         The tiles; None if all terms are functions of the picture itself.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)]
+    >>> tiling = Tiling(network.layers, ["relu1_1"], 40, 64, 48)
+    >>> evaluation = TileEvaluation(Sequential(), network, terms, (40, 64, 3), tiling)
+    >>> values, dp = evaluation(np.zeros((40, 64, 3), np.float32))
+    >>> values.shape, dp.shape
+    ((1,), (40, 64, 3))
     """
 
     workers: Workers

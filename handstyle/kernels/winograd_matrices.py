@@ -25,7 +25,13 @@ BIAS_POINT = 1
 
 
 class Transforms(NamedTuple):
-    """The matrices of F(m, 3): ``y = AT [(G w) * (BT x)]`` is the correlation of n = m + 2 inputs with 3 weights."""
+    """The matrices of F(m, 3): ``y = AT [(G w) * (BT x)]`` is the correlation of n = m + 2 inputs with 3 weights.
+
+    Examples
+    --------
+    >>> [matrix.shape for matrix in transforms(4)]
+    [(6, 6), (6, 3), (4, 6)]
+    """
 
     BT: Array  # (n, n)  input
     G: Array  # (n, 3)  kernel

@@ -3,14 +3,17 @@
 import ctypes
 import importlib.util
 import subprocess
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 from support.emulated_device import COMPILER, WHY_NOT, EmulatedDevice, build, fake_cublas
 from support.kernel_versions import signature
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.cuda import convolution, epilogue
 from handstyle.kernels.cuda import cublas as cuda_blas
 from handstyle.kernels.cuda import device as cuda
 from handstyle.kernels.cuda.cublas import (
@@ -75,7 +78,10 @@ def device(monkeypatch):
             zeros=lambda shape, dtype: np.zeros(shape, dtype).view(DeviceArray),
             ascontiguousarray=lambda a: np.ascontiguousarray(a).view(DeviceArray),
             matmul=np.matmul,
+            lib=SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=partial(as_strided, subok=True))),
         )
+        for module in (convolution, epilogue):
+            monkeypatch.setattr(module, "namespace", lambda a: made.xp)
         made.precision = precision
         expected = {"float32": COMPUTE_32F, "tf32": COMPUTE_32F_FAST_TF32, "float64": COMPUTE_64F}
         made._cublas, made._launched = fake_cublas(expected[precision]), ""

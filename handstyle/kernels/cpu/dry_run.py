@@ -53,7 +53,14 @@ ADDRESS = 1 << 40  # the first address returned; no memory is there
 
 @dataclass(frozen=True)
 class LayerForecast:
-    """The method and the cost of one layer in one direction."""
+    """The method and the cost of one layer in one direction.
+
+    Examples
+    --------
+    >>> cost = Cost(products=2 * 9 * 8 * 8 * 64 * 64)
+    >>> LayerForecast("conv1_2", "forward", "im2col", (8, 8, 64), cost).cost.products
+    4718592
+    """
 
     layer: str
     direction: str  # forward, backward, or loss
@@ -69,6 +76,13 @@ class DryArena(Arena):
     ----------
     touched : int
         Bytes that a real arena would have used so far.
+
+    Examples
+    --------
+    >>> arena = DryArena()
+    >>> a, b = arena.take((1000, 1000, 64), np.float32), arena.take((1000, 1000, 16), np.float32)  # take no memory
+    >>> arena.touched
+    320000000
     """
 
     def __init__(self) -> None:
@@ -99,6 +113,16 @@ class DryPasses(CpuPasses):
         The layers that were run.
     peak : int
         The largest number of bytes in use, those outside the arena included.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.counting import LOWERED
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> dry = DryPasses("im2col", lambda H, W, C, K, adjoint: LOWERED)
+    >>> layers, x = build_network(random_weights(deepest="conv2_1")).layers, dry.arena.take((64, 64, 3), np.float32)
+    >>> stages = dry.run_forward(layers, x, ["relu2_1"], {})
+    >>> [(row.layer, row.shape) for row in dry.rows]
+    [('conv1_1', (64, 64, 16)), ('pool1', (64, 64, 16)), ('conv1_2', (64, 64, 16)), ('conv2_1', (32, 32, 32))]
     """
 
     def __post_init__(self) -> None:
@@ -209,7 +233,17 @@ class DryPasses(CpuPasses):
 
 @dataclass(frozen=True)
 class DryGradients(PartGradients):
-    """`PartGradients` that allocate memory and compute nothing."""
+    """`PartGradients` that allocate memory and compute nothing.
+
+    Examples
+    --------
+    >>> dry = DryPasses("auto", lambda H, W, C, K, adjoint: None)
+    >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(64), np.eye(64)), scale=1.0)
+    >>> f = dry.arena.take((32, 32, 64), np.float32)
+    >>> gradients = DryGradients(dry.gradient_of, [term], {"relu1_1": f}, {}, [None], dry)
+    >>> gradients["relu1_1"] is f, [row.layer for row in dry.rows]  # written over the features
+    (True, ['relu1_1'])
+    """
 
     engine: DryPasses
 
@@ -245,6 +279,15 @@ def dry_run(
     -------
     DryPasses
         An engine with the layers of the last evaluation and the peak memory.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cpu.engine import im2col_engine
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> terms = [ContentTerm("relu1_1", np.zeros((32, 32, 16), np.float32), scale=1.0)]
+    >>> [(row.layer, row.direction) for row in dry_run(im2col_engine(), network, terms, (32, 32, 3)).rows]
+    [('conv1_1', 'forward'), ('relu1_1', 'loss'), ('conv1_1', 'backward')]
     """
     dry = DryPasses(engine.name, engine.choose, engine.team)
     dry.chosen = engine.chosen  # so that the engine's `describe` reports these methods

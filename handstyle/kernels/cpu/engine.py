@@ -73,7 +73,18 @@ class CpuEngine(CpuPasses):
 
 
 class CpuEvaluation:
-    """An objective prepared by `CpuEngine`; see `handstyle.optimize.objective.Evaluate`."""
+    """An objective prepared by `CpuEngine`; see `handstyle.optimize.objective.Evaluate`.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)]
+    >>> values, dp = CpuEvaluation(auto_engine(), network, terms, (8, 8, 3)).host(np.zeros(8 * 8 * 3))
+    >>> values.shape, dp.shape
+    ((1,), (192,))
+    """
 
     def __init__(self, engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
         self.engine, self.network, self.shape = engine, network, shape

@@ -88,6 +88,13 @@ class SpreadSource:
         The gradient of terms that measure the rectifier's output, which is added.
     tap_bits : uint8 array, optional
         The mask of the rectifier alone, for `tap_gradient`.
+
+    Examples
+    --------
+    >>> bits = pack_bits(np.array([[[0], [1]], [[0], [0]]]) > 0)  # the largest of the four values is at the top right
+    >>> SpreadSource(np.array([[[5.0]]]), bits, (2, 2, 1)).read(slice(0, 2), slice(0, 2)).reshape(2, 2)
+    array([[0., 5.],
+           [0., 0.]])
     """
 
     pooled: Array
@@ -140,7 +147,15 @@ def _row_pairs(a: Array, shape: tuple[int, ...]) -> Array:  # (2h, 2w, K), (h, 1
 
 @dataclass
 class RectifySink:
-    """A sink that rectifies and stores; it also stores one bit for each value, unless `bits` is None."""
+    """A sink that rectifies and stores; it also stores one bit for each value, unless `bits` is None.
+
+    Examples
+    --------
+    >>> out, bits = np.empty((1, 2, 2)), np.empty((1, 1), np.uint8)
+    >>> RectifySink(out, bits).write(slice(0, 1), slice(0, 2), np.array([[[1.0, -2.0], [-3.0, 4.0]]]))
+    >>> out.ravel(), f"{bits[0, 0]:08b}"
+    (array([1., 0., 0., 4.]), '10010000')
+    """
 
     out: Array  # (H, W, K)
     bits: Array | None
@@ -160,6 +175,14 @@ class RectifyPoolSink:
     """A sink that rectifies, pools 2x2 blocks, and stores the result and one bit for each value before pooling.
 
     The rectified map is stored only if `rectified` is given. An odd last row or column is dropped.
+
+    Examples
+    --------
+    >>> out, bits = np.empty((1, 1, 1)), np.empty((2, 1), np.uint8)
+    >>> part = np.array([[[1.0], [-2.0]], [[3.0], [2.0]]])
+    >>> RectifyPoolSink(out, bits).write(slice(0, 2), slice(0, 2), part)
+    >>> out.ravel(), [f"{row[0]:08b}" for row in bits]  # the largest is at the bottom left
+    (array([3.]), ['00000000', '10000000'])
     """
 
     out: Array  # (H // 2, W // 2, K)
@@ -228,6 +251,13 @@ class MaskSink:
     """A sink that adds the gradient of terms at this layer, applies the rectifier's mask, and stores.
 
     Without `tap_gradient` nothing is added. Without `bits` no mask is applied, as for the output of a pool.
+
+    Examples
+    --------
+    >>> out, bits = np.empty((1, 2, 1)), pack_bits(np.array([[[True], [False]]]))
+    >>> MaskSink(out, bits, np.array([[[10.0], [10.0]]])).write(slice(0, 1), slice(0, 2), np.array([[[1.0], [2.0]]]))
+    >>> out.ravel()
+    array([11.,  0.])
     """
 
     out: Array

@@ -50,6 +50,17 @@ def forecast_evaluation(
     ------
     HandstyleError
         If a picture of this shape is too small for the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.kernels.cpu.engine import im2col_engine
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> terms = [ContentTerm("relu1_1", np.zeros((32, 32, 16), np.float32), scale=1.0)]
+    >>> forecast_evaluation(im2col_engine(), network, terms, (32, 32, 3)).operations  # 2 · 9 H W · 3 · 16, twice
+    1769472
     """
     check_not_too_small(network, taps_of(terms), shape)
     dry = dry_run(engine, network, terms, shape, gradient)

@@ -57,6 +57,16 @@ class CpuPasses:
     ----------
     chosen : dict of str to str
         See `CpuEngine`.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.counting import LOWERED
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers, features = build_network(random_weights(deepest="conv1_2")).layers, {}
+    >>> passes = CpuPasses("im2col", lambda H, W, C, K, adjoint: LOWERED)
+    >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["relu1_2"], features)
+    >>> [stage.name for stage in stages], features["relu1_2"].shape
+    (['relu1_1', 'relu1_2'], (8, 8, 16))
     """
 
     name: str
@@ -248,7 +258,15 @@ def _mask(stage: Stage) -> Array | None:
 
 @dataclass(frozen=True)
 class PartGradients(TermGradients):
-    """`TermGradients` that can compute a style's gradient part by part, while the backward pass writes the map."""
+    """`TermGradients` that can compute a style's gradient part by part, while the backward pass writes the map.
+
+    Examples
+    --------
+    >>> term = ContentTerm("relu4_2", np.zeros((1, 1, 2)), scale=1.0)
+    >>> gradients = PartGradients(gradient_of, [term], {"relu4_2": np.ones((1, 1, 2))}, {}, [None])
+    >>> gradients.parts("relu4_2") is None, gradients["relu4_2"]  # not a style term: its gradient is made whole
+    (True, array([[[2., 2.]]]))
+    """
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
         """Return an object that computes the gradient at a layer part by part, or None.

@@ -31,7 +31,13 @@ class Sink(Protocol):
 
 @dataclass
 class ArraySource:
-    """A source that reads from an array."""
+    """A source that reads from an array.
+
+    Examples
+    --------
+    >>> ArraySource(np.arange(12.0).reshape(2, 3, 2)).read(slice(1, 2), slice(1, 3))
+    array([[ 8.,  9., 10., 11.]])
+    """
 
     array: Array
 
@@ -48,7 +54,16 @@ class ArraySource:
 
 @dataclass
 class StoreSink:
-    """A sink that writes to an array."""
+    """A sink that writes to an array.
+
+    Examples
+    --------
+    >>> out = np.zeros((2, 2, 1))
+    >>> StoreSink(out).write(slice(1, 2), slice(0, 2), np.array([[[3.0], [4.0]]]))
+    >>> out[..., 0]
+    array([[0., 0.],
+           [3., 4.]])
+    """
 
     out: Array
 

@@ -83,6 +83,19 @@ def convolve(
     cache : dict, optional
         A cache of transformed kernels for later calls with the same `w`, which must not be changed. Without it they
         are transformed at each call.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cpu.arena import default_arena
+    >>> from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    >>> from handstyle.kernels.cpu.threads import default_team
+    >>> y = np.empty((3, 3, 1))
+    >>> ones, w = ArraySource(np.ones((3, 3, 1))), np.ones((3, 3, 1, 1))
+    >>> convolve(ones, w, None, StoreSink(y), 2, default_team(), default_arena())
+    >>> y[..., 0].round()  # how many of nine pixels lie in the map
+    array([[4., 6., 4.],
+           [6., 9., 6.],
+           [4., 6., 4.]])
     """
     (H, W, C), dtype = source.shape, source.dtype
     n, K = m + 2, w.shape[2] if adjoint else w.shape[3]

@@ -31,7 +31,14 @@ LOCKED_ROWS = 0.1  # rows of tiles whose work takes as long as a block's calls h
 
 @dataclass(frozen=True)
 class Bands:
-    """The division of a map into bands of `rows` rows of tiles, and of each band into parts of `columns` pixels."""
+    """The division of a map into bands of `rows` rows of tiles, and of each band into parts of `columns` pixels.
+
+    Examples
+    --------
+    >>> bands = Bands.cut(64, 64, C=8, K=8, m=4, itemsize=4)  # 16 rows of tiles
+    >>> bands.rows, bands.columns, bands.count
+    (2, 64, 8)
+    """
 
     H: int
     W: int
@@ -148,6 +155,17 @@ def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out
     out : (n, rows, length) array
         Receives the result. The stride along a row must be one value. A row has the columns of the outputs and one more
         on each side; if it is longer, the rest is set to zero.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cpu.strips import ArraySource
+    >>> import numpy as np
+    >>> from handstyle.kernels.winograd_matrices import transforms
+    >>> BT, column = transforms(2).BT, ArraySource(np.arange(1.0, 5.0).reshape(4, 1, 1))
+    >>> out = np.empty((4, 2, 3))  # two rows of tiles; the middle of three columns is the map's
+    >>> transform_columns(column, BT, 2, slice(0, 4), slice(0, 1), out)
+    >>> np.array_equal(out[:, 0, 1], BT @ [0, 1, 2, 3]), np.array_equal(out[:, 1, 1], BT @ [2, 3, 4, 0])
+    (True, True)
     """
     H, W, C = source.shape
     n, rows = out.shape[:2]

@@ -46,6 +46,11 @@ class Rates:
         Bytes per second that other kernels read and write.
     launch : float
         Seconds from the end of a kernel to the start of the next, within a CUDA graph.
+
+    Examples
+    --------
+    >>> round(Rates().products / Rates().read, 1)  # with fewer operations a byte, memory limits a product
+    8.7
     """
 
     products: float = 39e12
@@ -79,6 +84,12 @@ class Work:
         Length of the sums in the products.
     blocks : int
         Number of blocks of this package's own kernel.
+
+    Examples
+    --------
+    >>> work = Work("im2col", products=39e12, gemm_bytes=4.5e12, moved=2.2e12, kernels=0, depth=576)
+    >>> work.seconds(Rates(), "float32")  # one for the products, one for the other kernels
+    2.0
     """
 
     method: str
@@ -119,6 +130,12 @@ def method_work(method: str, shape: HWCK, workspace: int, itemsize: int = 4) -> 
     Returns
     -------
     Work
+
+    Examples
+    --------
+    >>> lowered, tiles = (method_work(name, (64, 64, 32, 32), workspace=1 << 26) for name in ("im2col", "winograd4"))
+    >>> tiles.products / lowered.products, lowered.products == 2 * 9 * 64 * 64 * 32 * 32
+    (0.25, True)
     """
     H, W, C, K = shape
     pixels, kernel = H * W, 9 * C * K
@@ -179,6 +196,13 @@ def choose_method(
     -------
     str
         A name in `METHODS_OF`.
+
+    Examples
+    --------
+    >>> choose_method((256, 256, 128, 128), "float32", workspace=1 << 26)
+    'winograd4'
+    >>> choose_method((256, 256, 128, 128), "tf32", workspace=1 << 26, tensor=True)
+    'tensor'
     """
     H, W, C, K = shape
     fits = plain and workspace >= 4 * (H + 2) * (W + 2) * (C + K)

@@ -45,6 +45,16 @@ class Convolver:
         float32 or float64.
     workspace : int
         Bytes of temporary memory that a method may use; but a strip has at least one row of tiles.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> device = DryDevice()
+    >>> x, w, y = (device.empty(shape, "float32") for shape in ((16, 16, 32), (3, 3, 32, 64), (16, 16, 64)))
+    >>> epilogue = Epilogue(y=y, H=16, W=16, K=64)
+    >>> Convolver(device, "float32").convolve("winograd4", Source.of(x), w, epilogue, 1, adjoint=False)
+    >>> [request.size for request in device.requests[3:]]  # kernels of 36 values, 16 tiles, 16 products
+    [294912, 73728, 147456]
     """
 
     device: Device
@@ -224,6 +234,11 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
     Two small blocks on a multiprocessor are faster than a large one, because one computes while the other waits. But
     with `unpool`, every block computes the gradient at the pool's input again for its own channels, so few large blocks
     are faster, as long as there is one for each multiprocessor (measured by ``benchmarks/gpu`` on an H200).
+
+    Examples
+    --------
+    >>> tensor_kernel(512, 512, 128, unpool=True), tensor_kernel(64, 64, 128, unpool=True)
+    ('implicit_tf32', 'implicit_tf32_half')
     """
     if K % 128 or not unpool:
         return "implicit_tf32_narrow"
@@ -237,7 +252,15 @@ def quads(epilogue: Epilogue) -> int:
 
 
 def rows_of(epilogue: Epilogue, begin: int, end: int) -> Epilogue:
-    """Return the part of an epilogue for the rows from `begin` to `end`; both are even, or `end` is the height."""
+    """Return the part of an epilogue for the rows from `begin` to `end`; both are even, or `end` is the height.
+
+    Examples
+    --------
+    >>> y, pooled = np.zeros((6, 4, 1)), np.zeros((3, 2, 1))
+    >>> part = rows_of(Epilogue(y=y, pooled=pooled, H=6, W=4, K=1, ph=3, pw=2), 2, 6)
+    >>> part.y.shape, part.pooled.shape, part.H, part.ph
+    ((4, 4, 1), (2, 2, 1), 4, 2)
+    """
     top, bottom = begin // 2, epilogue.ph if end == epilogue.H else end // 2
     maps = {name: a for name, a in vars(epilogue).items() if name != "bias" and not isinstance(a, int | None)}
     parts = {name: a[top:bottom] if name in ("pooled", "planes") else a[begin:end] for name, a in maps.items()}

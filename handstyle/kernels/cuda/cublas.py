@@ -36,6 +36,12 @@ class CuBlas:
         Memory on the device for cuBLAS, so that it allocates none while a CUDA graph is captured.
     stream : callable
         Returns the address of the current CUDA stream.
+
+    Examples
+    --------
+    >>> # needs a GPU
+    >>> blas = load_cublas(cupy)  # doctest: +SKIP
+    >>> gemm_strided(blas, a, b, out)  # doctest: +SKIP
     """
 
     def __init__(self, library: ctypes.CDLL, workspace: Array, stream: Callable[[], int]) -> None:
@@ -110,6 +116,15 @@ def gemm_strided(blas: CuBlas, a: Array, b: Array, out: Array, beta: float = 0.0
     Notes
     -----
     The matrices of cuBLAS are column-major, the transposes of row-major ones, so it is called for ``outᵀ = bᵀ aᵀ``.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> def show(*arguments):
+    ...     print("transposed:", arguments[:2], "rows, columns, depth:", arguments[2:5])
+    >>> blas = SimpleNamespace(address=lambda array: array.ctypes.data, multiply=show)
+    >>> gemm_strided(blas, np.ones((4, 5)), np.ones((6, 5)).T, np.empty((4, 6)))
+    transposed: (1, 0) rows, columns, depth: (6, 4, 5)
     """
     (M, N), K = out.shape[-2:], a.shape[-1]
     batch, item = out.shape[0] if out.ndim == 3 else 1, out.dtype.itemsize

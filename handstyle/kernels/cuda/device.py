@@ -83,6 +83,14 @@ class CupyDevice(Device):
     ------
     HandstyleError
         If there is no CuPy or no GPU, or the precision is unknown.
+
+    Examples
+    --------
+    >>> try:
+    ...     CupyDevice("float16")
+    ... except HandstyleError as error:
+    ...     print(error)
+    unknown precision 'float16' on a GPU: use float32 or tf32
     """
 
     _plan: MemoryPlan | None = None

@@ -40,6 +40,15 @@ class DryDevice(Device):
     ----------
     requests : list of Request
         All allocations so far. An array still in use counts as freed after the last of them.
+
+    Examples
+    --------
+    >>> device = DryDevice()
+    >>> map_of_a_poster = device.empty((7000, 5000, 64), "float32")  # takes no memory
+    >>> del map_of_a_poster
+    >>> small = device.empty((10, 10), "float32")
+    >>> device.requests
+    [Request(size=8960000000, begins=0, ends=1), Request(size=512, begins=1, ends=2)]
     """
 
     products = "no products"

@@ -47,6 +47,17 @@ class CudaEngine(CudaPasses):
     ------
     HandstyleError
         If no device is given and there is no GPU, or the method is unknown.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, engine = build_network(random_weights(deepest="conv1_2")), CudaEngine(DryDevice())
+    >>> terms = [ContentTerm("relu1_2", np.zeros((64, 64, 16), np.float32), scale=1.0)]
+    >>> forecast = engine.forecast(network, terms, (64, 64, 3))  # a dry run
+    >>> engine.describe()
+    'no products; first: conv1_1 forward, conv1_1 adjoint; mec: conv1_2 forward, conv1_2 adjoint'
     """
 
     def describe(self) -> str:
@@ -106,6 +117,18 @@ class CudaEvaluation:
         The engine.
     network, terms, shape
         See `Engine.prepare`.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)]
+    >>> evaluation = CudaEvaluation(CudaEngine(DryDevice()), network, terms, (8, 8, 3))
+    >>> values, dp = evaluation.host(np.zeros(8 * 8 * 3))  # on a dry device the numbers mean nothing
+    >>> values.shape, dp.shape
+    ((1,), (192,))
     """
 
     def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:

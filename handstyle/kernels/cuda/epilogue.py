@@ -29,6 +29,15 @@ def backward_epilogue(stage: Stage, gradients: Gradients, under_the_pool: bool =
     ------
     HandstyleError
         If a gradient has another shape or dtype than its feature, or the forward pass did not return that feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.kernels.gradients import GivenGradients
+    >>> from handstyle.network.sequence import ReLU
+    >>> stage, df = Stage((ReLU("relu1_1"),), output=(2, 2, 1)), np.ones((2, 2, 1), np.float32)
+    >>> backward_epilogue(stage, GivenGradients({"relu1_1": df})).relu_gradient is df
+    True
     """
 
     def tap_gradient(name: str, shape: tuple[int, ...]) -> Array | None:

@@ -28,6 +28,16 @@ class Recording:
         Returns a context manager, inside which the function runs.
     report : callable
         Called with a description of how the function was launched, for the report.
+
+    Examples
+    --------
+    >>> # needs a GPU
+    >>> recording = Recording(cupy, nullcontext, print)  # doctest: +SKIP
+    >>> for _ in range(3):  # doctest: +SKIP
+    ...     values, gradient = recording(sweep, p)
+    launched one by one
+    launched as one graph
+    launched as one graph
     """
 
     def __init__(

@@ -32,7 +32,19 @@ STRIP_BYTES = 1 << 24  # strip of features whose gradient is computed at a time,
 
 
 def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the network's input for a picture, as `preprocess_forward` does."""
+    """Return the network's input for a picture, as `preprocess_forward` does.
+
+    See Also
+    --------
+    preprocess_adjoint : Its adjoint.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.image import CONVENTIONS, preprocess_forward
+    >>> p = np.array([[[255.0, 128.0, 0.0]]])
+    >>> np.array_equal(preprocess(np, p, CONVENTIONS["caffe"]), preprocess_forward(p, CONVENTIONS["caffe"]))
+    True
+    """
     # channel by channel: a CUDA graph cannot capture the upload of an array of means
     x: Array = xp.empty(p.shape, p.dtype)
     channels = zip(channel_order(convention), convention.mean, convention.std, strict=True)
@@ -42,7 +54,18 @@ def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3)
 
 
 def preprocess_adjoint(xp: Any, dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does."""
+    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does.
+
+    See Also
+    --------
+    preprocess : The forward function.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.image import CONVENTIONS
+    >>> preprocess_adjoint(np, np.array([[[1.0, 2.0, 3.0]]]), CONVENTIONS["caffe"])  # from BGR
+    array([[[3., 2., 1.]]])
+    """
     dp: Array = xp.empty(dx.shape, dx.dtype)
     for i, (channel, std) in enumerate(zip(channel_order(convention), convention.std, strict=True)):
         dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
@@ -67,6 +90,15 @@ def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[A
     -------
     (() array of float64, (h, w, C) array)
         Value and gradient, on the device.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> from handstyle.losses.total_variation import absolute_variation
+    >>> term = VariationTerm(2.0, function=absolute_variation)  # there is no kernel for this one
+    >>> value, dp = gradient_of(DryDevice(), term, np.array([[[1.0], [4.0]]]), overwrite=False)
+    >>> float(value), dp.ravel()  # twice the difference of 3, and its slope
+    (6.0, array([-2.,  2.]))
     """
     weight, kind = float(term.weight), type(term)
     if kind is ContentTerm and f.shape == term.target.shape:
@@ -105,6 +137,18 @@ def total_variation(  # (H, W, C) -> (), (H, W, C)
     ------
     ValueError
         If there are more than four channels.
+
+    See Also
+    --------
+    handstyle.losses.total_variation.total_variation : The same in NumPy.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> device = DryDevice()
+    >>> value, dp = total_variation(device, np.zeros((16, 64, 3), np.float32))
+    >>> dp.shape, [request.size for request in device.requests]  # gradient, a sum for each of 2 x 6 blocks, value
+    ((16, 64, 3), [12288, 512, 512])
     """
     H, W, C = p.shape
     if C > REACH:
@@ -135,6 +179,14 @@ def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) ->
     Returns
     -------
     (() array of float64, (h, w, C) array)
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> device, f = DryDevice(), np.zeros((16, 16, 64), np.float32)
+    >>> value, df = content(device, f, ContentTerm("relu1_1", f, scale=1.0))
+    >>> df.shape, [request.size for request in device.requests]  # gradient, a sum for each of 64 blocks, value
+    ((16, 16, 64), [65536, 512, 512])
     """
     contiguous, real, scale = device.xp.ascontiguousarray, f.dtype.type, factor * term.factor
     q = None if term.mask is None else contiguous(term.mask.astype(f.dtype, copy=False))
@@ -178,6 +230,15 @@ def moments_gradient(
     The Gram matrix is computed in true float32 even if the device's precision is TF32: factors of ten bits would make
     the value inexact, and a line search fails if value and gradient do not match. The product for the gradient has the
     device's precision, like those of the layers.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> device, f = DryDevice(), np.zeros((16, 16, 64), np.float32)
+    >>> target = Moments(1.0, np.zeros(64), np.eye(64))
+    >>> value, df = moments_gradient(device, f, StyleTerm("relu1_1", target, scale=1.0))
+    >>> [request.size for request in device.requests]  # product of a strip, gradient at it, 4 x 4 sums, value, gradient
+    [16384, 16384, 512, 512, 65536]
     """
     C, xp = f.shape[2], device.xp
     count = float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum

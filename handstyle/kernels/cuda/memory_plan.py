@@ -27,6 +27,12 @@ class Request:
         The number of this request, in the order of allocation.
     ends : int
         The number of the first request after the array is freed.
+
+    Examples
+    --------
+    >>> first, second = Request(1024, begins=0, ends=1), Request(512, begins=1, ends=2)
+    >>> place_requests([first, second])  # the first is freed when the second is allocated, so they share memory
+    ([0, 0], 1024)
     """
 
     size: int
@@ -35,7 +41,13 @@ class Request:
 
 
 def granules(size: int) -> int:
-    """Return a size in bytes rounded up to a multiple of `GRANULE`, at least one."""
+    """Return a size in bytes rounded up to a multiple of `GRANULE`, at least one.
+
+    Examples
+    --------
+    >>> granules(0), granules(512), granules(513)
+    (512, 512, 1024)
+    """
     return max(1, -(-size // GRANULE)) * GRANULE
 
 
@@ -53,6 +65,11 @@ def place_requests(requests: Sequence[Request]) -> tuple[list[int], int]:
         Offsets in bytes, one for each request.
     size : int
         Bytes of the whole plan.
+
+    Examples
+    --------
+    >>> place_requests([Request(1024, 0, 2), Request(512, 1, 3), Request(512, 2, 4)])
+    ([0, 1024, 0], 1536)
     """
     offsets = [0] * len(requests)
     placed: list[int] = []
@@ -87,6 +104,15 @@ class MemoryPlan:
         Bytes of the whole plan.
     base : array or None
         The block of memory, which the device allocates.
+
+    Examples
+    --------
+    >>> plan = MemoryPlan([Request(1024, 0, 2), Request(512, 1, 2)])
+    >>> plan.begin()
+    >>> first, second = plan.take(1000), plan.take(512)
+    >>> plan.size, first.start, second.start
+    (1536, 0, 1024)
+    >>> plan.take(4096)  # not in the plan
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
@@ -115,7 +141,16 @@ class MemoryPlan:
 
 
 class Slot:
-    """A place in a memory plan. It is in use as long as this object exists, which its array refers to."""
+    """A place in a memory plan. It is in use as long as this object exists, which its array refers to.
+
+    Examples
+    --------
+    >>> plan = MemoryPlan([Request(512, 0, 1), Request(512, 1, 2)])  # both at the same place
+    >>> slot = plan.take(512)
+    >>> del slot  # or there would be no room for the next
+    >>> plan.take(512).start
+    0
+    """
 
     def __init__(self, plan: MemoryPlan, start: int, size: int) -> None:
         self.plan, self.start, self.size = plan, start, size

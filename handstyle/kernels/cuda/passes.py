@@ -41,6 +41,16 @@ class CudaPasses:
     ----------
     chosen : dict of str to str
         See `CudaEngine`.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = build_network(random_weights(deepest="conv2_1")).layers
+    >>> passes = CudaPasses(DryDevice(), "winograd4")
+    >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["pool1"], {})
+    >>> [(stage.name, stage.output) for stage in stages], passes.chosen
+    ([('relu1_1', (8, 8, 16)), ('pool1', (4, 4, 16))], {'conv1_1 forward': 'first', 'conv1_2 forward': 'winograd4'})
     """
 
     poolings: ClassVar[tuple[str, ...]] = ("max", "average")

@@ -38,7 +38,13 @@ def files() -> dict[str, str]:
 
 @cache
 def dynamic_shared_bytes(kernel: str) -> int:
-    """Return the bytes of dynamic shared memory that a launch of the kernel must request."""
+    """Return the bytes of dynamic shared memory that a launch of the kernel must request.
+
+    Examples
+    --------
+    >>> dynamic_shared_bytes("implicit_tf32"), dynamic_shared_bytes("im2col")
+    (95232, 0)
+    """
     return BLOCKS.get(kernel.removesuffix("_unpool"), (0,))[-1]
 
 
@@ -61,6 +67,12 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str 
     -------
     str
         The source, with included files inserted.
+
+    Examples
+    --------
+    >>> text = source("winograd", np.float64, tile=2)
+    >>> text.splitlines()[:4]
+    ['#define REAL double', '#define REAL_BITS 64', '#define TILE 2', '#define N 4']
     """
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     if np.dtype(dtype) != np.float32:

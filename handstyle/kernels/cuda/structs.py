@@ -20,7 +20,14 @@ POOLS = {"none": 0, "max": 1, "average": 2}
 
 @dataclass
 class Source:
-    """The input of a kernel: a map, or the gradient at a pool's input, computed from that at its output."""
+    """The input of a kernel: a map, or the gradient at a pool's input, computed from that at its output.
+
+    Examples
+    --------
+    >>> source = Source.of(np.zeros((4, 6, 3), np.float32), "reflect")
+    >>> source.H, source.W, source.C, source.border
+    (4, 6, 3, 1)
+    """
 
     x: Array
     codes: Array | None = None
@@ -50,7 +57,13 @@ class Source:
 
 @dataclass
 class Epilogue:
-    """The operations on a kernel's results while they are in registers, in the order of the fields."""
+    """The operations on a kernel's results while they are in registers, in the order of the fields.
+
+    Examples
+    --------
+    >>> Epilogue(rectify=1).has_backward, Epilogue(mask=np.zeros((4, 6, 1), np.uint32)).has_backward
+    (False, True)
+    """
 
     bias: Array | None = None
     relu_gradient: Array | None = None
@@ -89,6 +102,12 @@ def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
     """Return a structure as a NumPy array of one element, which CuPy passes to the kernel by value.
 
     It is written for speed, since it is called at every launch.
+
+    Examples
+    --------
+    >>> packed = pack(Source.of(np.zeros((4, 6, 3), np.float32)), lambda array: 0 if array is None else 4096)
+    >>> [int(packed[field]) for field in ("x", "codes", "H", "W", "C")]
+    [4096, 0, 4, 6, 3]
     """
     packer, dtype = LAYOUTS[type(structure)]
     values = structure.__dict__.values()  # in the order of the fields
@@ -97,5 +116,11 @@ def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
 
 
 def mask_words(channels: int) -> int:
-    """Return the number of 32-bit words that hold one bit for each channel."""
+    """Return the number of 32-bit words that hold one bit for each channel.
+
+    Examples
+    --------
+    >>> mask_words(64), mask_words(65)
+    (2, 3)
+    """
     return -(-channels // 32)

@@ -27,6 +27,12 @@ class Link:
     ----------
     cupy : module
         The module CuPy.
+
+    Examples
+    --------
+    >>> # needs a GPU
+    >>> link = Link(cupy)  # doctest: +SKIP
+    >>> link.wait(link.upload(link.pinned(1000, "float32"), cupy.empty(1000, "float32")))  # doctest: +SKIP
     """
 
     def __init__(self, cupy: Any) -> None:
@@ -79,6 +85,16 @@ class Transfer:
         The dtype on the device; on the host vectors are float64.
     piece, slots : int
         Number of values of a piece, and of pieces in the pinned buffer of each direction.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> no = lambda *event: None
+    >>> link = SimpleNamespace(pinned=np.empty, wait=no, copies_follow_work=no, work_follows_copies=no)
+    >>> link.upload = link.download = lambda source, target: np.copyto(target, source)  # the device is the host itself
+    >>> transfer = Transfer(link, np, size=5, dtype="float32", piece=2)
+    >>> transfer.download(2 * transfer.upload(np.arange(5.0)))()
+    array([0., 2., 4., 6., 8.])
     """
 
     def __init__(
