@@ -37,12 +37,11 @@ def content_forward(f: Array, target: Array, mask: Array | None = None) -> Array
     """
     difference = f - target
     weighted = difference if mask is None else mask.astype(f.dtype) * difference
-    return (weighted * difference).sum(dtype="float64")  # type: ignore[no-any-return]  # book: content-loss
+    return (weighted * difference).sum(dtype="float64")  # book: content-loss
 
 
-def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
-    ds: Array | float, f: Array, target: Array, mask: Array | None = None
-) -> Array:
+def content_backward(ds: Array | float, f: Array, target: Array, mask: Array | None = None) -> Array:
+    # (), (h, w, C), (h, w, C) -> (h, w, C)
     """Return the gradient at `f`, ``2 ds mask (f − target)``.
 
     Parameters
@@ -65,8 +64,7 @@ def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
     """
     difference = f - target
     weighted = difference if mask is None else mask.astype(f.dtype) * difference
-    df: Array = (2 * namespace(f).asarray(ds, dtype=f.dtype)) * weighted  # book: content-gradient
-    return df
+    return (2 * namespace(f).asarray(ds, dtype=f.dtype)) * weighted  # book: content-gradient
 
 
 def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
@@ -81,8 +79,8 @@ def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w,
     return scale_of(content_forward(0 * target, target, mask))  # book: content-scale
 
 
-def scale_of(energy: Array | float) -> float:
-    """Return the scale of a content loss, given the squared distance of the target from zero.
+def scale_of(energy: Array | float, what: str = "content") -> float:
+    """Return the scale of a loss, given the squared distance of its target from zero; `what` names it in an error.
 
     Raises
     ------
@@ -94,8 +92,8 @@ def scale_of(energy: Array | float) -> float:
     >>> scale_of(4.0)
     0.25
     """
-    if (value := float(energy)) == 0:  # read once: each reading waits for a GPU
-        raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
+    if (value := float(energy)) <= 0:  # read once: each reading waits for a GPU
+        raise HandstyleError(f"{what}: the target is zero everywhere: choose another layer or picture, or give a scale")
     return 1 / value
 
 

@@ -45,11 +45,9 @@ def mean_and_covariance(moments: Moments) -> tuple[Array, Array]:  # Moments -> 
     return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]  # book: distribution-gaussian
 
 
-def _at_moments(  # gradients at mean (C,) and covariance (C, C) -> gradients at the sums
-    dmean: Array, dcovariance: Array, mean: Array, count: Array | float
-) -> Moments:
-    dsums = (dmean - (dcovariance + dcovariance.T) @ mean) / count
-    return Moments(0.0, dsums, dcovariance / count)  # book: distribution-chain
+def _at_moments(dmean: Array, dcovariance: Array, moments: Moments) -> Moments:  # (C,), (C, C) -> gradients at the sums
+    mean, n = moments.sums / moments.count, moments.count
+    return Moments(0.0, (dmean - (dcovariance + dcovariance.T) @ mean) / n, dcovariance / n)  # book: distribution-chain
 
 
 def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
@@ -80,7 +78,7 @@ def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Ar
     mean, covariance = mean_and_covariance(moments)
     difference = mean - mean_and_covariance(target)[0]
     value = scale * (difference @ difference)
-    return value, _at_moments(2 * scale * difference, namespace(mean).zeros_like(covariance), mean, moments.count)
+    return value, _at_moments(2 * scale * difference, namespace(mean).zeros_like(covariance), moments)
 
 
 def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
@@ -115,12 +113,11 @@ def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Arr
     """
     mean, covariance = mean_and_covariance(moments)
     xp = namespace(mean)
-    std = xp.sqrt(xp.maximum(xp.diag(covariance), 0))
-    std_target = xp.sqrt(xp.maximum(xp.diag(mean_and_covariance(target)[1]), 0))
-    difference = std - std_target
+    std, wanted = (xp.sqrt(xp.maximum(xp.diag(c), 0)) for c in (covariance, mean_and_covariance(target)[1]))
+    difference = std - wanted
     slope = xp.where(std > 0, scale * difference / xp.where(std > 0, std, 1), 0)  # book: distribution-squares
     value = scale * (difference @ difference)
-    return value, _at_moments(xp.zeros_like(mean), xp.diag(slope), mean, moments.count)
+    return value, _at_moments(xp.zeros_like(mean), xp.diag(slope), moments)
 
 
 def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
@@ -151,7 +148,7 @@ def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tu
     mean, covariance = mean_and_covariance(moments)
     difference = covariance - mean_and_covariance(target)[1]
     value = scale * (difference * difference).sum()  # book: distribution-squares
-    return value, _at_moments(namespace(mean).zeros_like(mean), 2 * scale * difference, mean, moments.count)
+    return value, _at_moments(namespace(mean).zeros_like(mean), 2 * scale * difference, moments)
 
 
 @dataclass(frozen=True)
@@ -246,21 +243,19 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
     10.0
     """
     mean, covariance = mean_and_covariance(moments)
-    xp = namespace(mean, target.mean)
-    C = len(mean)
+    xp, C = namespace(mean, target.mean), len(mean)
     check_channels(C, len(target.mean))
     scale = 1 / C if scale is None else scale
     covariance = covariance + target.epsilon * xp.eye(C)
     product = target.root @ covariance @ target.root
     values, vectors = xp.linalg.eigh((product + product.T) / 2)
-    values = xp.maximum(values, FLOOR * values[-1])
-    roots = xp.sqrt(values)
+    roots = xp.sqrt(xp.maximum(values, FLOOR * values[-1]))
     difference = mean - target.mean
     spread = xp.trace(covariance) + xp.trace(target.covariance) - 2 * roots.sum()
     value = scale * (difference @ difference + spread)  # book: distribution-distance
     half = target.root @ vectors
     transport = (half / roots) @ half.T  # book: distribution-map
-    return value, _at_moments(2 * scale * difference, scale * (xp.eye(C) - transport), mean, moments.count)
+    return value, _at_moments(2 * scale * difference, scale * (xp.eye(C) - transport), moments)
 
 
 @dataclass(frozen=True)

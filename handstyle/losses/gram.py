@@ -10,7 +10,7 @@ from functools import cached_property
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.content import part_of
+from handstyle.losses.content import part_of, scale_of
 from handstyle.losses.terms import WHOLE, Window
 
 
@@ -77,9 +77,8 @@ def moments_forward(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
     return Moments(q.sum(), (q * F).sum(axis=0), (q * F).T @ F)  # book: style-moments
 
 
-def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
-    dmoments: Moments, f: Array, mask: Array | None = None
-) -> Array:
+def moments_backward(dmoments: Moments, f: Array, mask: Array | None = None) -> Array:
+    # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     """Return the gradient at the features, given the gradient at their moments.
 
     The sum hands every pixel the same gradient. The product ``f fᵀ`` depends on ``f`` twice, which gives
@@ -111,9 +110,8 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     return df if mask is None else mask.astype(f.dtype) * df
 
 
-def gram_loss(  # Moments, Moments -> (), Moments (gradients)
-    moments: Moments, target: Moments, scale: Array | float | None = None
-) -> tuple[Array, Moments]:
+def gram_loss(moments: Moments, target: Moments, scale: Array | float | None = None) -> tuple[Array, Moments]:
+    # Moments, Moments -> (), Moments (gradients)
     """Return ``scale ‖G − A‖²`` for the mean Gram matrices ``G`` and ``A``, and its gradient at the moments.
 
     Parameters
@@ -175,10 +173,7 @@ def gram_scale(target: Moments) -> float:  # Moments -> 1 / ‖A‖²
     0.04
     """
     A = target.outer / target.count
-    energy = float((A * A).sum())
-    if energy == 0:
-        raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
-    return 1 / energy
+    return scale_of((A * A).sum(), "style")
 
 
 def check_channels(channels: int, expected: int) -> None:
@@ -224,9 +219,7 @@ class MomentsTerm:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"style {self.tap}")
         if self.mask is not None and not self.mask_sum > 0:
-            raise HandstyleError(
-                f"{self.name}: no pixel counts at this layer: the region's mask is empty, or too small for it"
-            )
+            raise HandstyleError(f"{self.name}: no pixel counts at this layer: the mask is empty, or too small for it")
 
     @cached_property
     def mask_sum(self) -> float:

@@ -156,8 +156,7 @@ def nearest(  # (n, D), (m, D) -> (n,) of 0 to m − 1
     alike = patches @ bank.T
     if guides is not None:
         alike = alike + guides[0] @ guides[1].T
-    partner: Array = (alike / length).argmax(axis=1)
-    return partner
+    return (alike / length).argmax(axis=1)
 
 
 @dataclass(frozen=True)
@@ -258,8 +257,7 @@ class PatchTerm:
         return parts[0] if len(parts) == 1 else namespace(parts[0]).concatenate(parts)
 
     def _share(self, mask: Array) -> Array:  # (h, w, 1) -> (n,)
-        share: Array = patches_forward(mask, self.size, self.stride)[0].mean(axis=1)
-        return share
+        return patches_forward(mask, self.size, self.stride)[0].mean(axis=1)
 
     @cached_property
     def energy(self) -> float:

@@ -8,6 +8,7 @@ before the first evaluation.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -74,8 +75,7 @@ def carry_mask(
         elif isinstance(layer, Pool) and rule == "fraction":
             m, _ = average_pool_forward(m, layer.rounding)  # book: region-pool
         elif isinstance(layer, Pool):
-            least, _ = max_pool_forward(-m, layer.rounding)
-            m = -least
+            m = -max_pool_forward(-m, layer.rounding)[0]
         if layer.name in wanted:
             carried[layer.name] = (m >= 0.5).astype(np.float64) if hard else m
     return carried
@@ -83,24 +83,18 @@ def carry_mask(
 
 def _average_window(m: Array, padding: str) -> Array:  # (H, W, 1) -> (H, W, 1)
     # Zero padding is nothing seen, so the mean is over the window's part within; copied borders count as what they are.
-    return _window_sum(m, padding) / _window_sum(np.ones_like(m), padding)  # book: region-window
-
-
-def _window_sum(m: Array, padding: str) -> Array:
-    H, W, _ = m.shape
-    padded, _ = pad_forward(m, padding)
-    total = np.zeros_like(m)
-    for i, j in np.ndindex(3, 3):
-        total += padded[i : i + H, j : j + W]
-    return total
+    total, seen = (reduce(np.add, _windows(a, padding)) for a in (m, np.ones_like(m)))
+    return total / seen  # book: region-window
 
 
 def _least_window(m: Array) -> Array:  # (H, W, 1) -> (H, W, 1); a repeated border adds nothing that is not seen
+    return reduce(np.minimum, _windows(m, "replicate"))  # book: region-inside
+
+
+def _windows(m: Array, padding: str) -> list[Array]:  # (H, W, 1) -> nine (H, W, 1): what each 3x3 window holds
     H, W, _ = m.shape
-    padded, _ = pad_forward(m, "replicate")
-    windows = [padded[i : i + H, j : j + W] for i, j in np.ndindex(3, 3)]
-    least: Array = np.minimum.reduce(windows)  # book: region-inside
-    return least
+    padded, _ = pad_forward(m, padding)
+    return [padded[i : i + H, j : j + W] for i, j in np.ndindex(3, 3)]
 
 
 def check_mask(mask: Array, name: str = "mask") -> None:
@@ -153,8 +147,7 @@ def uncovered(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
     >>> uncovered([np.array([[1.0, 0.0, 0.5]]), np.array([[0.0, 0.0, 0.25]])]).tolist()
     [[0.0, 1.0, 0.25]]
     """
-    rest: Array = np.clip(1 - np.sum(masks, axis=0), 0, 1)
-    return rest
+    return np.clip(1 - np.sum(masks, axis=0), 0, 1)
 
 
 def check_carried(masks: Mapping[str, Array], name: str, rule: str) -> None:
@@ -207,15 +200,12 @@ def cysmith_mask(mask: Array, size: tuple[int, int]) -> Array:  # (H, W), (h, w)
     """
     check_mask(mask)
     small = _area_matrix(mask.shape[0], size[0]) @ mask.astype(np.float64) @ _area_matrix(mask.shape[1], size[1]).T
-    scaled: Array = (small / small.max())[..., None]
-    return scaled
+    return (small / small.max())[..., None]
 
 
 def _area_matrix(n: int, m: int) -> Array:  # -> (m, n): row i holds the share of each of n cells in the i-th of m
-    edges = np.arange(m + 1) * (n / m)
-    low, high = np.maximum.outer(edges[:-1], np.arange(n)), np.minimum.outer(edges[1:], np.arange(1, n + 1))
-    shares: Array = np.clip(high - low, 0, None) * (m / n)
-    return shares
+    before = np.clip(np.arange(m + 1)[:, None] * (n / m) - np.arange(n), 0, 1)  # of each cell, before each edge
+    return np.diff(before, axis=0) * (m / n)
 
 
 def leak(gradient: Array, mask: Array) -> float:  # (H, W, 3), (H, W) -> 0 to 1

@@ -79,7 +79,7 @@ def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W)
     steepness = sum((slope**2).sum(axis=-1) for slope in np.gradient(back, axis=(0, 1)))
     at, (H, W) = np.indices(backward.shape[1:]) + backward, backward.shape[1:]
     inside = (at[0] >= 0) & (at[0] <= H - 1) & (at[1] >= 0) & (at[1] <= W - 1)
-    return returns & (steepness <= 0.01 * size + 0.002) & inside  # type: ignore[no-any-return]
+    return returns & (steepness <= 0.01 * size + 0.002) & inside
 
 
 def temporal_term(target: Array, certain: Array, weight: float = 1.0) -> ContentTerm:  # (H, W, 3), (H, W, 1)

@@ -99,5 +99,4 @@ class NormalizedTerm:
     def spread(self, ds: Statistic, f: Array, where: Window = WHOLE) -> Array:  # -> (h, w, C)
         """Return the inner term's gradient at `f`, divided by its mean magnitude."""
         df = self.inner.spread(ds, f, where)
-        normalized: Array = df / (abs(df).mean() + df.dtype.type(NORMALIZE_EPSILON))
-        return normalized
+        return df / (abs(df).mean() + df.dtype.type(NORMALIZE_EPSILON))

@@ -9,6 +9,8 @@ from one to another).
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError, check_name
 from handstyle.losses.terms import PICTURE, WHOLE, Window
@@ -60,8 +62,7 @@ def differences_backward(ddown: Array, dacross: Array) -> Array:  # (H-1, W, C),
     >>> differences_backward(np.zeros((0, 3, 1)), np.array([[[3.0], [2.0]]])).ravel()
     array([-3.,  1.,  2.])
     """
-    H, W, C = dacross.shape[0], ddown.shape[1], ddown.shape[2]
-    dp: Array = namespace(ddown, dacross).zeros((H, W, C), ddown.dtype)
+    dp: Array = namespace(ddown, dacross).zeros((dacross.shape[0], *ddown.shape[1:]), ddown.dtype)  # (H, W, C)
     dp[1:] += ddown  # book: tv-adjoint
     dp[:-1] -= ddown
     dp[:, 1:] += dacross
@@ -99,10 +100,9 @@ def total_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H,
     >>> float(value), dp.ravel()  # (3² + 2²) / 2
     (6.5, array([-3.,  1.,  2.]))
     """
-    xp = namespace(p)
     down, across = differences_forward(p)
     n = neighbor_pairs(p.shape)
-    value = ((down * down).sum(dtype=xp.float64) + (across * across).sum(dtype=xp.float64)) / n  # book: tv-loss
+    value = ((down * down).sum(dtype="float64") + (across * across).sum(dtype="float64")) / n  # book: tv-loss
     return value, differences_backward(2 / n * down, 2 / n * across)  # book: tv-gradient
 
 
@@ -135,7 +135,7 @@ def absolute_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     """
     xp = namespace(p)
     down, across = differences_forward(p)
-    value = abs(down).sum(dtype=xp.float64) + abs(across).sum(dtype=xp.float64)
+    value = abs(down).sum(dtype="float64") + abs(across).sum(dtype="float64")
     return value, differences_backward(xp.sign(down), xp.sign(across))
 
 
@@ -149,12 +149,10 @@ def separate_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     >>> float(value), dp.ravel()  # (3² + 2²) / 2, there are no pairs down
     (6.5, array([-3.,  1.,  2.]))
     """
-    xp = namespace(p)
     down, across = differences_forward(p)
-    n_down, n_across = max(down.size, 1), max(across.size, 1)
-    value = (down * down).sum(dtype=xp.float64) / n_down
-    value = value + (across * across).sum(dtype=xp.float64) / n_across
-    return value, differences_backward(down * (2 / n_down), across * (2 / n_across))
+    n, m = max(down.size, 1), max(across.size, 1)
+    value = (down * down).sum(dtype="float64") / n + (across * across).sum(dtype="float64") / m
+    return value, differences_backward(2 / n * down, 2 / m * across)
 
 
 def power_variation(  # (H, W, C) -> value, (H, W, C)
@@ -195,29 +193,20 @@ def power_variation(  # (H, W, C) -> value, (H, W, C)
     --------
     >>> import numpy as np
     >>> value, dp = power_variation(np.array([[[1.0], [4.0]], [[1.0], [0.0]]]), exponent=1.0)
-    >>> float(value), dp[..., 0]  # one pixel has both neighbors: 3² + 0²
-    (9.0, array([[-6.,  6.],
-           [ 0.,  0.]]))
+    >>> float(value), dp[0, :, 0]  # one pixel has both neighbors: 3² + 0²
+    (9.0, array([-6.,  6.]))
     """
     if exponent < 1 and not epsilon > 0:
         raise HandstyleError(f"total variation with exponent {exponent:g} needs an epsilon above 0")
     check_name("edges of total variation", edges, ("inside", "wrap"))
-    xp = namespace(p)
-    wrap = edges == "wrap"
-    here = p if wrap else p[:-1, :-1]
-    down = (xp.roll(p, -1, axis=0) if wrap else p[1:, :-1]) - here
-    across = (xp.roll(p, -1, axis=1) if wrap else p[:-1, 1:]) - here
+    xp, counted = namespace(p), slice(None if edges == "wrap" else -1)
+    down, across = xp.roll(p, -1, axis=0) - p, xp.roll(p, -1, axis=1) - p
     q = down * down + across * across + p.dtype.type(epsilon)
-    value = (q**exponent).sum(dtype=xp.float64)
-    slope = 2 * exponent * q ** (exponent - 1)
+    slope = xp.zeros_like(q)
+    slope[counted, counted] = 2 * exponent * q[counted, counted] ** (exponent - 1)
     ddown, dacross = slope * down, slope * across
-    if wrap:
-        return value, xp.roll(ddown, 1, axis=0) + xp.roll(dacross, 1, axis=1) - ddown - dacross
-    dp = xp.zeros_like(p)
-    dp[1:, :-1] += ddown
-    dp[:-1, 1:] += dacross
-    dp[:-1, :-1] -= ddown + dacross
-    return value, dp
+    value = (q[counted, counted] ** exponent).sum(dtype="float64")
+    return value, xp.roll(ddown, 1, axis=0) + xp.roll(dacross, 1, axis=1) - ddown - dacross
 
 
 def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
@@ -247,24 +236,21 @@ def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     >>> float(value), bool(dp.any())
     (0.0, False)
     """
-    xp = namespace(p)
-    H, W, C = p.shape
+    xp, (H, W, C) = namespace(p), p.shape
     padded, border = pad_forward(p, "replicate")
-    across = padded[1:-1, 2:] - padded[1:-1, 1:-1]
-    down = padded[2:, 1:-1] - padded[1:-1, 1:-1]
-    falling = padded[1:, 1:] - padded[:-1, :-1]
-    rising = padded[1:, :-1] - padded[:-1, 1:]
     straight, oblique = 2 / (3 * H * W * C), 2 / (12 * (H + 1) * (W + 1) * C)
-    squares = [(d * d).sum(dtype=xp.float64) for d in (across, down, falling, rising)]
-    value = straight * (squares[0] + squares[1]) + oblique * (squares[2] + squares[3])
-    d = xp.zeros_like(padded)
-    d[1:-1, 2:] += 2 * straight * across
-    d[2:, 1:-1] += 2 * straight * down
-    d[1:-1, 1:-1] -= 2 * straight * (across + down)
-    d[1:, 1:] += 2 * oblique * falling
-    d[:-1, :-1] -= 2 * oblique * falling
-    d[1:, :-1] += 2 * oblique * rising
-    d[:-1, 1:] -= 2 * oblique * rising
+    neighbors = (
+        (np.s_[1:-1, 1:-1], np.s_[1:-1, 2:], straight),  # across
+        (np.s_[1:-1, 1:-1], np.s_[2:, 1:-1], straight),  # down
+        (np.s_[:-1, :-1], np.s_[1:, 1:], oblique),  # falling
+        (np.s_[:-1, 1:], np.s_[1:, :-1], oblique),  # rising
+    )
+    value, d = xp.zeros(()), xp.zeros_like(padded)
+    for here, there, share in neighbors:
+        difference = padded[there] - padded[here]
+        value = value + share * (difference * difference).sum(dtype="float64")
+        d[there] += 2 * share * difference
+        d[here] -= 2 * share * difference
     return value, pad_backward(d, border)
 
 
@@ -292,10 +278,9 @@ def range_penalty(p: Array, power: int = 6) -> tuple[Array, Array]:  # (H, W, C)
     """
     if power < 2 or power % 2:
         raise HandstyleError(f"range penalty: the power is {power}, not an even number of 2 or more")
-    xp = namespace(p)
     u = (p - 127.5) / 127.5
     slope = u ** (power - 1)
-    return (slope * u).sum(dtype=xp.float64), slope * (power / 127.5)
+    return (slope * u).sum(dtype="float64"), slope * (power / 127.5)
 
 
 Variation = Callable[[Array], tuple[Array, Array]]
@@ -361,5 +346,4 @@ class VariationTerm:
 
     def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (H, W, 3) -> (H, W, 3)
         """Return the gradient at the picture."""
-        df: Array = ds.astype(f.dtype) * self.function(f)[1]
-        return df
+        return ds.astype(f.dtype) * self.function(f)[1]

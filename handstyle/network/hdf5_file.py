@@ -219,8 +219,7 @@ def hdf5_array(group: h5py.Group, path: str, layer: str) -> Array:
     filters = dataset.id.get_create_plist()
     codes = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
     if not codes:
-        values: Array = dataset[()]
-        return values
+        return dataset[()]
     if codes not in ([_DEFLATE], [_SHUFFLE, _DEFLATE]):
         raise HandstyleError(f"layer {layer} is compressed otherwise than once, by deflate")
     return _decompress(dataset, layer, shuffled=len(codes) == 2)

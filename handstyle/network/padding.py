@@ -5,27 +5,10 @@ adjoint sends the gradient of each border pixel home to the pixel it was copied 
 The fast counterparts of this file are in ``kernels/``.
 """
 
-from typing import Literal, get_args
-
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import check_name
 
-Padding = Literal["zero", "reflect", "replicate"]
-
-
-def check_padding(mode: str) -> None:
-    """Raise `HandstyleError` if `mode` is not a padding this package knows.
-
-    Examples
-    --------
-    >>> check_padding("reflect")
-    >>> check_padding("mirror")
-    Traceback (most recent call last):
-        ...
-    handstyle.foundations.errors.HandstyleError: unknown padding 'mirror': use zero, reflect, replicate
-    """
-    if mode not in get_args(Padding):
-        raise HandstyleError(f"unknown padding {mode!r}: use {', '.join(get_args(Padding))}")
+PADDINGS = ("zero", "reflect", "replicate")
 
 
 def pad_forward(x: Array, mode: str = "zero") -> tuple[Array, str]:  # (H, W, C) -> (H+2, W+2, C), cache
@@ -54,7 +37,7 @@ def pad_forward(x: Array, mode: str = "zero") -> tuple[Array, str]:  # (H, W, C)
            [1., 1., 2., 2.],
            [1., 1., 2., 2.]])
     """
-    check_padding(mode)
+    check_name("padding", mode, PADDINGS)
     H, W, C = x.shape
     xpad: Array = namespace(x).zeros((H + 2, W + 2, C), x.dtype)
     xpad[1:-1, 1:-1] = x
@@ -89,7 +72,7 @@ def pad_backward(dxpad: Array, cache: str = "zero") -> Array:  # (H+2, W+2, C), 
     >>> pad_backward(np.ones((3, 4, 1)), "replicate")[..., 0]
     array([[6., 6.]])
     """
-    check_padding(cache)
+    check_name("padding", cache, PADDINGS)
     if cache == "zero":
         return dxpad[1:-1, 1:-1].copy()
     H, W = dxpad.shape[0] - 2, dxpad.shape[1] - 2

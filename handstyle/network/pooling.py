@@ -4,28 +4,11 @@ Picture sides are often odd, and systems disagree about the last row then: Keras
 keeps it as a block of what is left (``up``). Both are here, because a picture of 500 pixels tells them apart.
 """
 
-from typing import Literal, get_args
-
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import check_name
 
-Rounding = Literal["down", "up"]
+ROUNDINGS = ("down", "up")
 PoolCache = tuple[Array, tuple[int, ...]]  # which pixel of each block, or each block's share; the input's shape
-
-
-def check_rounding(rounding: str) -> None:
-    """Raise `HandstyleError` if `rounding` is neither ``down`` nor ``up``.
-
-    Examples
-    --------
-    >>> check_rounding("up")
-    >>> check_rounding("half")
-    Traceback (most recent call last):
-        ...
-    handstyle.foundations.errors.HandstyleError: unknown rounding 'half': use down or up
-    """
-    if rounding not in get_args(Rounding):
-        raise HandstyleError(f"unknown rounding {rounding!r}: use {' or '.join(get_args(Rounding))}")
 
 
 def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]:  # (H, W, C) -> (h, w, C), cache
@@ -151,7 +134,7 @@ def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4
     >>> blocks_of(x, "up", fill=-1.0)[..., 0].tolist()  # the second block lacks its right column
     [[[0.0, 2.0]], [[1.0, -1.0]], [[3.0, 5.0]], [[4.0, -1.0]]]
     """
-    check_rounding(rounding)
+    check_name("rounding", rounding, ROUNDINGS)
     H, W, C = x.shape
     up = rounding == "up"
     h, w = (H + up) // 2, (W + up) // 2

@@ -53,5 +53,4 @@ def relu_backward(dy: Array, cache: Array) -> Array:  # (...), (...) bool -> (..
     >>> relu_backward(np.array([5.0, 6.0, 7.0]), np.array([False, False, True]))
     array([0., 0., 7.])
     """
-    dx: Array = namespace(dy, cache).where(cache, dy, 0)  # book: relu-backward
-    return dx
+    return namespace(dy, cache).where(cache, dy, 0)  # book: relu-backward

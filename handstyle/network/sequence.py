@@ -218,7 +218,7 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
         if layer.name in dfeatures:
             dx = dx + dfeatures[layer.name]  # book: seq-backward
         dx = layer.backward(dx, cache)
-    return dx  # type: ignore[no-any-return]
+    return dx
 
 
 def check_taps(layers: tuple[Layer, ...], taps: Iterable[str]) -> set[str]:
@@ -265,7 +265,7 @@ def check_gradients(run: Sequence[str], dfeatures: Mapping[str, Array]) -> None:
 
 
 def deepest(layers: tuple[Layer, ...], taps: Iterable[str]) -> int:
-    """Return how many layers must run to reach the deepest of `taps`.
+    """Return how many layers must run to reach the deepest of `taps`: none, if there is no tap.
 
     Examples
     --------
@@ -274,7 +274,7 @@ def deepest(layers: tuple[Layer, ...], taps: Iterable[str]) -> int:
     2
     """
     position = {layer.name: i for i, layer in enumerate(layers, start=1)}
-    return max(position[tap] for tap in taps)
+    return max((position[tap] for tap in taps), default=0)
 
 
 # The engines by name, as import paths: each is loaded when it is first asked for.
@@ -308,8 +308,7 @@ def make_engine(name: str) -> LayerEngine:
     """
     if name not in ENGINES:
         raise HandstyleError(f"kernels={name!r}: use {', '.join(ENGINES)}")
-    engine: LayerEngine = resolve_name(ENGINES[name])()
-    return engine
+    return resolve_name(ENGINES[name])()
 
 
 @dataclass(frozen=True)

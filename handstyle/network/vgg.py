@@ -12,8 +12,8 @@ import numpy as np
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.errors import HandstyleError, check_name
 from handstyle.foundations.image import CONVENTIONS
-from handstyle.network.padding import check_padding
-from handstyle.network.pooling import check_rounding
+from handstyle.network.padding import PADDINGS
+from handstyle.network.pooling import ROUNDINGS
 from handstyle.network.sequence import POOLS, Convolution, Layer, Pool, ReLU, make_engine, read_only
 from handstyle.network.sequence import Network as Network  # also importable from here, beside `build_network`
 
@@ -138,8 +138,8 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
     ('conv1_1', 'relu1_1', 'conv1_2', 'relu1_2')
     """
     check_layers(weights)
-    check_padding(padding)
-    check_rounding(rounding)
+    check_name("padding", padding, PADDINGS)
+    check_name("rounding", rounding, ROUNDINGS)
     check_name("pooling", pooling, POOLS)
     layers: list[Layer] = []
     for name in convolution_names(weights.architecture):
@@ -152,10 +152,8 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
         layers += [Convolution(name, read_only(w), read_only(b), padding), ReLU(name.replace("conv", "relu"))]
     if layers[-1].name == f"relu5_{ARCHITECTURES[weights.architecture][4]}":
         layers.append(Pool("pool5", pooling, rounding))
-    numpy = choose_backend("numpy")
-    return Network(
-        weights.architecture, tuple(layers), CONVENTIONS[weights.convention], make_engine("reference"), numpy
-    )
+    convention, engine = CONVENTIONS[weights.convention], make_engine("reference")
+    return Network(weights.architecture, tuple(layers), convention, engine, choose_backend("numpy"))
 
 
 def random_weights(
@@ -204,11 +202,8 @@ def random_weights(
             w -= w.mean(axis=(0, 1, 2))
         layers[name] = (w.astype(np.float32), np.zeros(K, np.float32))
         C = K
-    provenance = {
-        "network": f"random slim {architecture}, seed {seed}",
-        "source": "drawn, not trained",
-        "license": "MIT",
-    }
+    network = f"random slim {architecture}, seed {seed}"
+    provenance = {"network": network, "source": "drawn, not trained", "license": "MIT"}
     return Weights(architecture, "caffe", layers, provenance)
 
 

@@ -53,5 +53,4 @@ def conv3x3_bias_gradient(dy: Array) -> Array:  # (H, W, K) -> (K,)
     >>> conv3x3_bias_gradient(np.ones((2, 3, 4))).tolist()
     [6.0, 6.0, 6.0, 6.0]
     """
-    db: Array = dy.sum(axis=(0, 1))
-    return db
+    return dy.sum(axis=(0, 1))

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
 from handstyle.kernels.counting import STRIP_VALUES
 from handstyle.kernels.tiles import tiled_features, tiled_moments
-from handstyle.losses.content import ContentTerm, part_of
+from handstyle.losses.content import ContentTerm, part_of, scale_of
 from handstyle.losses.distribution import (
     DistributionTerm,
     covariance_loss,
@@ -302,25 +301,19 @@ def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
     mean, covariance = mean_and_covariance(target)
     if statistic == "covariance":
         size = float((covariance * covariance).sum())
-        fixed = scale if scale is not None else _reciprocal(size)
+        fixed = scale if scale is not None else scale_of(size, "style")
         return partial(covariance_loss, target=target, scale=fixed)
     size = float(mean @ mean) + float(covariance.trace())
     normal = gaussian(target, 1e-4 if scale is not None else 1e-6 * size / len(mean))
-    fixed = scale if scale is not None else _reciprocal(size)
+    fixed = scale if scale is not None else scale_of(size, "style")
     return lambda moments: wasserstein_loss(moments, normal, fixed)
 
 
 def _means(part: float, target: Moments, channels: int, relative: bool) -> list[tuple[float, Loss]]:
     mean, covariance = mean_and_covariance(target)
-    a = _reciprocal(float(mean @ mean)) if relative else 1 / channels
-    b = _reciprocal(float(covariance.trace())) if relative else 1 / channels
+    a = scale_of(mean @ mean, "style") if relative else 1 / channels
+    b = scale_of(covariance.trace(), "style") if relative else 1 / channels
     return [(part, partial(mean_loss, target=target, scale=a)), (part, partial(std_loss, target=target, scale=b))]
-
-
-def _reciprocal(size: float) -> float:
-    if not size > 0:
-        raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
-    return 1 / size
 
 
 def _raw_gram(moments: Moments, target: Moments, channels: int) -> tuple[Array, Moments]:

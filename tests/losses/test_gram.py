@@ -111,7 +111,7 @@ def test_refusals(rng: np.random.Generator) -> None:
         gram_loss(some, moments_forward(np.ones((2, 2, 5))))
     with pytest.raises(HandstyleError, match="style relu1_1: no pixel counts at this layer"):
         StyleTerm("relu1_1", some, mask=np.zeros((3, 4, 1)))
-    with pytest.raises(HandstyleError, match="the target's features are zero everywhere"):
+    with pytest.raises(HandstyleError, match="style: the target is zero everywhere"):
         gram_loss(some, moments_forward(0 * f))
 
 

@@ -154,5 +154,5 @@ def test_the_choice_takes_one_byte(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("pool", [max_pool_forward, average_pool_forward])
 def test_unknown_rounding(pool) -> None:
-    with pytest.raises(HandstyleError, match="unknown rounding 'ceil': use down or up"):
+    with pytest.raises(HandstyleError, match="unknown rounding 'ceil': use down, up"):
         pool(np.zeros((4, 4, 1)), "ceil")
