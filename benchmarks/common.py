@@ -23,7 +23,7 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Evaluable, Objective, nothing
 from handstyle.painting.load import load_weights
 from handstyle.painting.recipe import machine as environment
 from handstyle.painting.targets import measure_moments
@@ -181,7 +181,7 @@ def _end_of_turn(waiting: dict[int, Connection], index: int, results: dict[int, 
 
 
 @dataclass
-class TurnTakingObjective:
+class TurnTakingObjective(Evaluable):
     """An objective that waits for its turn before each evaluation, and records seconds and value after it."""
 
     objective: Objective
@@ -202,7 +202,7 @@ class TurnTakingObjective:
         self.trace.append((self.turn.seconds, found[0]))
         return found
 
-    def on_device(self, v: Array, extra: Any = None) -> tuple[float, Array, Array | None]:
+    def on_device(self, v: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
         self.turn.next()
         found = self.objective.on_device(v, extra)
         self.trace.append((self.turn.seconds, found[0]))

@@ -9,6 +9,7 @@ what each has taken: its evaluations, its transforms and its optimizer.
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib.resources import files
@@ -27,7 +28,7 @@ from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Objective, nothing
 from handstyle.optimize.precondition import KNEE, Preconditioned, Spectrum, frequency_scale
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
@@ -122,7 +123,7 @@ class RecordingObjective(Objective):
         self.wait()
         return super().__call__(v)
 
-    def on_device(self, v: Array, extra: Any = None) -> tuple[float, Array, Array | None]:
+    def on_device(self, v: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
         """Evaluate, in turn."""
         self.wait()
         return super().on_device(v, extra)

@@ -10,6 +10,7 @@ from handstyle.kernels.counting import Cost
 from handstyle.kernels.cpu.dry_run import dry_run
 from handstyle.kernels.cpu.engine import im2col_engine
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Evaluable
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.planned_terms import planned_terms
 
@@ -35,7 +36,7 @@ def test_evaluation(benchmark: Any, size: int, kernels: str) -> None:
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_lbfgsb_alone(benchmark: Any, size: int) -> None:
     # A quadratic, evaluated in next to no time, so that the optimizer's own work is measured.
-    class Quadratic:
+    class Quadratic(Evaluable):
         terms: dict[str, float] = {}  # noqa: RUF012
 
         def __init__(self, n: int) -> None:

@@ -7,7 +7,7 @@ from fig.common import BLUE, GREEN, ORANGE, command, save, show, y_ticks
 from fig.problem import town
 from handstyle.losses.terms import Term
 from handstyle.optimize.lbfgs import minimize_lbfgs
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Evaluable, Objective
 
 
 class Unweighted:
@@ -22,7 +22,7 @@ class Unweighted:
         return self.term.spread(ds, f, *where) / self.weight
 
 
-class Bugged:
+class Bugged(Evaluable):
     """An objective that keeps its own record of the true value, with a bug in what it returns."""
 
     def __init__(self, objective, live):

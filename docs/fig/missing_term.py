@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from fig.common import BLUE, ORANGE, command, save, show, y_ticks
 from fig.problem import town
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Evaluable
 
 
 def variation_missing_from_the_value(objective, v):
@@ -14,7 +15,7 @@ def variation_missing_from_the_value(objective, v):
     return value - objective.terms["total variation"], gradient
 
 
-class Broken:
+class Broken(Evaluable):
     """An objective with a bug put in its place."""
 
     def __init__(self, objective, bug):

@@ -7,9 +7,10 @@ from fig.common import BLUE, GREEN, ORANGE, command, save, show, y_ticks
 from fig.problem import town
 from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.lbfgs import minimize_lbfgs
+from handstyle.optimize.objective import Evaluable
 
 
-class Normalized:
+class Normalized(Evaluable):
     """An objective whose gradient has a mean size of one, whatever the value says; it keeps the values."""
 
     def __init__(self, objective, wrong):

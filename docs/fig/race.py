@@ -8,13 +8,14 @@ from fig.problem import town
 from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Evaluable
 
 # Both doubled from a small start for as long as it helped: the rivals at their best.
 RATE, ADAM_RATE = 1.28e5, 32.0
 ROUNDS = "L-BFGS-B, begun again every 20"
 
 
-class Larger:
+class Larger(Evaluable):
     """An objective in a unit in which SciPy's default stopping tests do not end a round early (figure `convergence`).
 
     It keeps the value of each evaluation, since the trace has one row for a round.

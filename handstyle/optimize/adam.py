@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.optimize.loop import Loop, State, evaluate_on_device
-from handstyle.optimize.trace import Callback, Evaluable, Outcome
+from handstyle.optimize.loop import Box, Loop, State, inside
+from handstyle.optimize.objective import Evaluable
+from handstyle.optimize.trace import Callback, Outcome
 
 METHOD = "Adam"
 LearningRate = float | Callable[[int], float]
@@ -61,8 +62,7 @@ class Adam:
         self.second = b2 * self.second + (1 - b2) * (g * g)
         m = self.first / (1 - b1**self.steps)  # book: adam-bias
         s = self.second / (1 - b2**self.steps)
-        after: Array = v - learning_rate * m / (xp.sqrt(s) + self.epsilon)  # book: adam-step
-        return after
+        return v - learning_rate * m / (xp.sqrt(s) + self.epsilon)  # book: adam-step
 
 
 @dataclass
@@ -106,7 +106,7 @@ def minimize_adam(
     epsilon: float = 1e-8,
     callback: Callback | None = None,
     *,
-    box: tuple[float, float] | None = None,
+    box: Box | None = None,
     averaging: float | None = None,
     start: Adam | None = None,
     resume: Path | None = None,
@@ -116,8 +116,8 @@ def minimize_adam(
 
     Parameters
     ----------
-    objective : callable
-        An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
+    objective : Evaluable
+        An `Objective`, or a function of one's own on the device of `v0`.
     v0 : (n,) array
         The start, float32 or float64.
     iterations : int
@@ -156,45 +156,42 @@ def minimize_adam(
     Examples
     --------
     >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> bowl.terms = {}
-    >>> outcome = minimize_adam(bowl, np.array([3.0, -4.0]), iterations=5, learning_rate=0.5)
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> outcome = minimize_adam(Bowl(), np.array([3.0, -4.0]), iterations=5, learning_rate=0.5)
     >>> outcome.stopped, outcome.value < 25
     ('all 5 iterations done', True)
     """
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))
     adam.betas, adam.epsilon = betas, epsilon
-    loop = Loop(objective, callback, METHOD, stop_below=stop_below)
-    if resume is None:
-        v = v0.copy() if box is None else v0.clip(*box)
-        average = Average(xp.zeros_like(v))
-        if averaging is not None:
-            average.add(v, averaging)
-    else:
+    loop = Loop(objective, callback, METHOD, stop_below)
+    v, average = inside(v0, box), Average(xp.zeros_like(v0))
+    if resume is not None:
         vectors = dict.fromkeys(("first", "second", "average"), v0.shape)
         arrays, facts = loop.resume(resume, v0, vectors, {"steps": int, "missing": float})
         v, adam.first, adam.second, adam.steps = arrays["v"], arrays["first"], arrays["second"], facts["steps"]
         average = Average(arrays["average"], facts["missing"])
+    elif averaging is not None:
+        average.add(v, averaging)
 
-    def state() -> State:
+    def step(v: Array, gradient: Array) -> tuple[Array, Array]:
+        rate = learning_rate(adam.steps + 1) if callable(learning_rate) else learning_rate
+        after = inside(adam.step(v, gradient, rate), box)
+        if averaging is None:
+            return after, v
+        average.add(after, averaging)
+        return after, average.mean()
+
+    def state(v: Array) -> State:
         arrays = {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
         return arrays, {"steps": adam.steps, "missing": average.missing}
 
-    with loop.running():
-        while len(loop.trace) < iterations:
-            at, (value, g, _) = v, loop.record(v, evaluate_on_device(objective, v))
-            v = adam.step(v, g, learning_rate(adam.steps + 1) if callable(learning_rate) else learning_rate)
-            if box is not None:
-                v = v.clip(*box)
-            if averaging is not None:
-                average.add(v, averaging)
-            loop.accept(at if averaging is None else average.mean(), value, state)
-        loop.reason = "done", f"all {iterations} iterations done"
-    outcome = loop.outcome()
+    outcome = loop.take_steps(v, iterations, step, state)
     if averaging is None or outcome.failed:
         return outcome
     mean = average.mean()
-    value, _, _ = loop.record(mean, evaluate_on_device(objective, mean))
+    value, _, _ = loop.record(mean, objective.on_device(mean))
     return replace(outcome, v=mean, value=value, evaluations=loop.count)

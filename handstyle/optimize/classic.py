@@ -12,8 +12,9 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from handstyle.foundations.backend import Array
 from handstyle.optimize.lbfgsb import one_scipy_thread
-from handstyle.optimize.loop import Loop, State, evaluate_on_device
-from handstyle.optimize.trace import Callback, Evaluable, Outcome
+from handstyle.optimize.loop import Box, Loop, State, inside
+from handstyle.optimize.objective import Evaluable
+from handstyle.optimize.trace import Callback, Outcome
 
 DESCENT, ROUNDS = "plain descent", "SciPy's L-BFGS-B in rounds"
 
@@ -31,8 +32,8 @@ def minimize_restarted(
 
     Parameters
     ----------
-    objective : callable
-        ``objective(v) -> (value, gradient)`` in float64.
+    objective : Evaluable
+        An `Objective`, or a function of one's own, in float64 on the host.
     v0 : (n,) array of float64
         The start.
     restarts : int
@@ -62,10 +63,11 @@ def minimize_restarted(
     Examples
     --------
     >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> bowl.terms = {}
-    >>> outcome = minimize_restarted(bowl, np.array([3.0, -4.0]), restarts=2)
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> outcome = minimize_restarted(Bowl(), np.array([3.0, -4.0]), restarts=2)
     >>> len(outcome.trace), bool(abs(outcome.v).max() < 1e-6)
     (2, True)
     """
@@ -77,12 +79,9 @@ def minimize_restarted(
     def state() -> State:
         return {"v": v}, {}
 
-    def evaluate(v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
-        return loop.record(v, objective(v))
-
     with loop.running(), one_scipy_thread():
         while len(loop.trace) < restarts:
-            v, value, _ = fmin_l_bfgs_b(evaluate, v, maxfun=evaluations, m=lbfgs_history)
+            v, value, _ = fmin_l_bfgs_b(lambda v: loop.record(v, objective(v)), v, maxfun=evaluations, m=lbfgs_history)
             loop.accept(v, float(value), state)
         loop.reason = "done", f"all {restarts} rounds of {evaluations} evaluations done"
     return loop.outcome()
@@ -93,7 +92,7 @@ def minimize_descent(
     v0: Array,
     iterations: int,
     learning_rate: Callable[[int], float],
-    box: tuple[float, float] | None = None,
+    box: Box | None = None,
     callback: Callback | None = None,
     resume: Path | None = None,
     stop_below: float = 0.0,
@@ -102,8 +101,8 @@ def minimize_descent(
 
     Parameters
     ----------
-    objective : callable
-        An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
+    objective : Evaluable
+        An `Objective`, or a function of one's own on the device of `v0`.
     v0 : (n,) array
         The start.
     iterations : int
@@ -134,28 +133,19 @@ def minimize_descent(
     Examples
     --------
     >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> bowl.terms = {}
-    >>> outcome = minimize_descent(bowl, np.array([4.0]), iterations=3, learning_rate=lambda step: 0.25)
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> outcome = minimize_descent(Bowl(), np.array([4.0]), iterations=3, learning_rate=lambda step: 0.25)
     >>> [row.value for row in outcome.trace]  # at 4, 2 and 1
     [16.0, 4.0, 1.0]
     """
-    loop = Loop(objective, callback, DESCENT, stop_below=stop_below)
-    if resume is None:
-        v = v0.copy() if box is None else v0.clip(*box)
-    else:
+    loop, v = Loop(objective, callback, DESCENT, stop_below), inside(v0, box)
+    if resume is not None:
         v = loop.resume(resume, v0)[0]["v"]
 
-    def state() -> State:
-        return {"v": v}, {}
+    def step(v: Array, gradient: Array) -> tuple[Array, Array]:
+        return inside(v - learning_rate(len(loop.trace) + 1) * gradient, box), v
 
-    with loop.running():
-        while len(loop.trace) < iterations:
-            at, (value, g, _) = v, loop.record(v, evaluate_on_device(objective, v))
-            v = v - learning_rate(len(loop.trace) + 1) * g
-            if box is not None:
-                v = v.clip(*box)
-            loop.accept(at, value, state)
-        loop.reason = "done", f"all {iterations} iterations done"
-    return loop.outcome()
+    return loop.take_steps(v, iterations, step, lambda v: ({"v": v}, {}))

@@ -6,21 +6,21 @@ bit. If the starting picture is a file mapped into memory, all other vectors are
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.mapped import assemble, copy_array, split_pieces
+from handstyle.foundations.mapped import assemble, split_pieces
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
-from handstyle.optimize.loop import Loop, RunEnded, State, evaluate_on_device
-from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
-from handstyle.optimize.two_loop import History, Part
+from handstyle.optimize.loop import Box, Loop, RunEnded, State, inside
+from handstyle.optimize.objective import Evaluable, nothing
+from handstyle.optimize.trace import Callback, Outcome, Reason
+from handstyle.optimize.two_loop import History
 
 METHOD = "L-BFGS"
-Box = tuple[float, float]
 MIN_ULPS = 16  # smallest first step without a line search, in ulps; the pair (s, y) of a smaller one is rounding noise
 
 
@@ -31,11 +31,11 @@ class _Run:
         self.loop, self.history, self.v, self.box, self.evaluations = loop, history, v, box, evaluations
         self.value, self.g, self.scale = 0.0, v, 1.0
 
-    def evaluate(self, v: Array, extra: Callable[[Array], Array] | None = None) -> tuple[float, Array, Any]:
-        """Evaluate the objective as `evaluate_on_device` does, or end the run if all evaluations allowed are done."""
+    def evaluate(self, v: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
+        """Evaluate the objective on its device, or end the run if all evaluations allowed are done."""
         if self.evaluations is not None and self.loop.count >= self.evaluations:
             raise RunEnded("done", f"all {self.evaluations} evaluations done")
-        return self.loop.record(v, evaluate_on_device(self.loop.objective, v, extra))
+        return self.loop.record(v, self.loop.objective.on_device(v, extra))
 
     def start(self) -> None:
         """Evaluate the objective at the starting picture, and begin with an empty history."""
@@ -59,25 +59,18 @@ class _Run:
             return d
         low, high = self.box
         held = ((v <= low) & (g > 0)) | ((v >= high) & (g < 0))
-        free: Array = namespace(d).where(held, 0, d)
-        return free
+        return namespace(d).where(held, 0, d)
 
     def trial(self, d: Array, t: float) -> Trial:
         """Evaluate the objective at ``v + t d``, clipped to the box, and return the slope along the clipped step."""
 
-        def moved(piece: slice) -> Array:
-            v = self.v[piece] + t * d[piece]
-            return v if self.box is None else v.clip(*self.box)
+        def products(g: Array) -> Array:
+            pieces = ((at, self.trial_v[at], g[at]) for at in split_pieces(g))
+            parts = ((at, v - self.v[at], dv - self.g[at], self.free(dv, v, dv)) for at, v, dv in pieces)
+            return self.history.trial(parts, self.g)
 
-        def parts(g: Array) -> Iterator[Part]:
-            for piece in split_pieces(g):
-                v, gradient = self.trial_v[piece], g[piece]
-                yield piece, v - self.v[piece], gradient - self.g[piece], self.free(gradient, v, gradient)
-
-        self.trial_v = assemble(self.v, moved)
-        self.trial_value, self.trial_g, dots = self.evaluate(
-            self.trial_v, lambda g: self.history.trial(parts(g), self.g)
-        )
+        self.trial_v = assemble(self.v, lambda piece: inside(self.v[piece] + t * d[piece], self.box))
+        self.trial_value, self.trial_g, dots = self.evaluate(self.trial_v, products)
         end, self.predicted = self.history.store(dots)
         return Trial(t, self.trial_value, end / t)
 
@@ -109,8 +102,7 @@ class _Run:
     def state(self) -> State:
         """Return the arrays and values to be written to a checkpoint."""
         history = self.history
-        used = 1 + 2 * (max(history.order, default=-1) + 1)
-        arrays = {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
+        arrays = {"v": self.v, "g": self.g, "basis": history.basis[: history.used], "host_table": history.table}
         return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.free}
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
@@ -120,13 +112,11 @@ class _Run:
         if arrays["host_table"].shape != history.table.shape:
             kept = (len(arrays["host_table"]) - 1) // 2 - 1
             raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with lbfgs_history={kept}")
-        order, free = list(facts["order"]), facts["spare"]
-        slots, used = {*order, free}, 1 + 2 * (max(order, default=-1) + 1)
-        if len(slots) != len(order) + 1 or max(slots) >= history.slots or len(arrays["basis"]) != used:
+        history.order, history.free = list(facts["order"]), facts["spare"]
+        slots, stored = {*history.order, history.free}, len(arrays["basis"])
+        if len(slots) != len(history.order) + 1 or max(slots) >= history.slots or stored != history.used:
             raise HandstyleError("the checkpoint is damaged: the numbers of its pairs do not fit the arrays")
-        history.table[:] = arrays["host_table"]
-        history.basis[: len(arrays["basis"])] = arrays["basis"]
-        history.order, history.free = order, free
+        history.table[:], history.basis[:stored] = arrays["host_table"], arrays["basis"]
 
 
 def minimize_lbfgs(
@@ -148,8 +138,8 @@ def minimize_lbfgs(
 
     Parameters
     ----------
-    objective : callable
-        An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
+    objective : Evaluable
+        An `Objective`, or a function of one's own on the device of `v0`.
     v0 : (n,) array
         The start, float32 or float64. All vectors are kept where it is: on a device, in memory or in files (see
         `handstyle.foundations.mapped`).
@@ -202,15 +192,15 @@ def minimize_lbfgs(
     Examples
     --------
     >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> bowl.terms = {}
-    >>> outcome = minimize_lbfgs(bowl, np.array([3.0, -4.0]), iterations=10)
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> outcome = minimize_lbfgs(Bowl(), np.array([3.0, -4.0]), iterations=10)
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
-    loop = Loop(objective, callback, METHOD, stop_below)
-    start = copy_array(v0) if box is None else assemble(v0, lambda piece: v0[piece].clip(*box))
+    loop, start = Loop(objective, callback, METHOD, stop_below), assemble(v0, lambda piece: inside(v0[piece], box))
     run = _Run(loop, History(v0, lbfgs_history), start, box, evaluations)
     if resume is not None:
         shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
@@ -224,28 +214,18 @@ def minimize_lbfgs(
     return loop.outcome()
 
 
-def _descend(
-    run: _Run, iterations: int, tolerance: float, learning_rate: float | None, longest: float | None
-) -> tuple[Ending, str]:
+def _descend(run: _Run, iterations: int, tolerance: float, rate: float | None, longest: float | None) -> Reason:
     trace = run.loop.trace
     while len(trace) < iterations:
         before = run.value
         if not run.history.table[0, 0] > 0:
             return "converged", f"the gradient is exactly zero after {len(trace)} iterations"
-        if not _iterate(run, learning_rate, longest):
+        if not _iterate(run, rate, longest):
             return "converged", f"no further descent: the line search failed after {len(trace)} iterations"
         run.loop.accept(run.v, run.value, run.state)
         if 0 <= before - run.value < tolerance * run.scale:
             return "converged", f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
     return "done", f"all {iterations} iterations done"
-
-
-def _ulp(v: Array) -> float:  # (n,) -> the distance to the next number in v's dtype, where v is largest
-    return float(namespace(v).finfo(v.dtype).eps) * float(abs(v).max())
-
-
-def _norm(d: Array) -> float:  # (n,)
-    return math.sqrt(float((d * d).sum(dtype=namespace(d).float64)))
 
 
 def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> bool:
@@ -259,10 +239,12 @@ def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> b
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
     if learning_rate is not None:
         t = learning_rate * (1.0 if run.loop.trace else min(1.0, 1 / float(abs(run.g).sum())))
-        if first and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * _ulp(run.v)):
+        xp = namespace(d)
+        ulp = float(xp.finfo(d.dtype).eps) * float(abs(run.v).max())  # where the picture is largest
+        if first and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * ulp):
             t = learning_rate * unit
         if longest is not None:
-            t = min(t, longest * math.sqrt(run.v.size) / (_norm(d) or 1.0))
+            t = min(t, longest * math.sqrt(run.v.size) / (math.sqrt((d * d).sum(dtype=xp.float64)) or 1.0))
         run.trial(d, t)
         run.move()
         return True
@@ -271,5 +253,4 @@ def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> b
     if first:
         return False
     run.begin()
-    d, slope = run.history.direction()
-    return run.descend(d, slope, math.sqrt(run.v.size / run.history.table[0, 0]))
+    return _iterate(run, learning_rate, longest)

@@ -18,7 +18,8 @@ from threadpoolctl import ThreadpoolController
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.loop import Loop
-from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
+from handstyle.optimize.objective import Evaluable
+from handstyle.optimize.trace import Callback, Outcome, Reason
 
 METHOD = "SciPy's L-BFGS-B"
 
@@ -38,8 +39,8 @@ def minimize_lbfgsb(
 
     Parameters
     ----------
-    objective : callable
-        ``objective(v) -> (value, gradient)`` in float64, with the values of its `terms`.
+    objective : Evaluable
+        An `Objective`, or a function of one's own, in float64 on the host.
     v0 : (n,) array of float64
         The start.
     iterations : int
@@ -86,10 +87,11 @@ def minimize_lbfgsb(
     Examples
     --------
     >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> bowl.terms = {}
-    >>> outcome = minimize_lbfgsb(bowl, np.array([3.0, -4.0]), iterations=10)
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> outcome = minimize_lbfgsb(Bowl(), np.array([3.0, -4.0]), iterations=10)
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
@@ -98,8 +100,7 @@ def minimize_lbfgsb(
             f"lbfgs_history={lbfgs_history}: SciPy's L-BFGS-B counts its workspace in 32 bits, and with {v0.size} "
             f"unknowns it can keep {max_history(v0.size)} pairs; use fewer, or optimizer='lbfgs'"
         )
-    loop = Loop(objective, callback, METHOD, stop_below=stop_below)
-    unit = math.sqrt(v0.size)
+    loop, unit = Loop(objective, callback, METHOD, stop_below), math.sqrt(v0.size)
     start, size = np.array(v0, np.float64), 0.0  # the value at the start, which later values are divided by
     if resume is not None:
         arrays, facts = loop.resume(resume, start, kinds={"size": float})
@@ -110,16 +111,13 @@ def minimize_lbfgsb(
         loop.reason = "done", f"all {iterations} iterations done"
         return loop.outcome()
 
-    def evaluate(v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
-        return loop.record(v, objective(v))
-
     with loop.running(), one_scipy_thread():
-        first = evaluate(start)
-        scale = 1 / (size or abs(first[0]) or 1.0)
-        pending = [first]
+        pending = [loop.record(start, objective(start))]
+        scale = 1 / (size or abs(pending[0][0]) or 1.0)
 
         def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
-            value, gradient = pending.pop() if pending else evaluate(u * unit)
+            v = u * unit
+            value, gradient = pending.pop() if pending else loop.record(v, objective(v))
             return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
         def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
@@ -149,21 +147,18 @@ def max_history(n: int) -> int:
     return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
 
 
-def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> tuple[Ending, str]:
+def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> Reason:
     message, count = str(result.message).strip().rstrip(":. "), done + result.nit
     if result.status == 1:
-        if count >= iterations:
-            return "done", f"all {iterations} iterations done"
-        return "done", f"all {evaluations:g} evaluations done"
+        what = f"{iterations} iterations" if count >= iterations else f"{evaluations:g} evaluations"
+        return "done", f"all {what} done"
     if result.status == 2:
         return "converged", f"no further descent: the line search failed after {count} iterations ({message})"
     if not np.any(result.jac):
         return "converged", f"the gradient is exactly zero after {count} iterations"
-    if tolerance == 0:
-        left = "left the value as it was, to the last bit"
-        return "converged", f"converged: the last of {count} iterations {left} ({message})"
-    less = f"less than {tolerance:g} of the start's"
-    return "converged", f"converged: an iteration lowered the value by {less} ({message})"
+    less = f"an iteration lowered the value by less than {tolerance:g} of the start's"
+    same = f"the last of {count} iterations left the value as it was, to the last bit"
+    return "converged", f"converged: {less if tolerance else same} ({message})"
 
 
 def one_scipy_thread() -> Any:

@@ -3,16 +3,20 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from handstyle.foundations.backend import Array, to_numpy
+from handstyle.foundations.backend import Array
 from handstyle.foundations.mapped import copy_array
 from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
 from handstyle.optimize.early_stop import describe_settled
-from handstyle.optimize.objective import NonFiniteError
-from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Outcome, Save
+from handstyle.optimize.objective import Evaluable, NonFiniteError
+from handstyle.optimize.trace import Callback, Iteration, Outcome, Reason
 
+Box = tuple[float, float]  # lower and upper bound of every value of the picture
+Step = Callable[[Array, Array], tuple[Array, Array]]
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and all other values as JSON
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
 OWN_FACTS = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
@@ -21,10 +25,6 @@ Answer = TypeVar("Answer", bound=tuple[Any, ...])  # of an objective: the value,
 
 class RunEnded(Exception):
     """Raised to end a run: with one of `Ending`, and a sentence for the user."""
-
-    def __init__(self, ended: Ending, stopped: str) -> None:
-        super().__init__(stopped)
-        self.reason = ended, stopped
 
 
 class Loop:
@@ -60,9 +60,11 @@ class Loop:
     Examples
     --------
     >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> bowl.terms = {}
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> bowl = Bowl()
     >>> loop, v = Loop(bowl), np.array([4.0])
     >>> with loop.running():
     ...     for _ in range(3):
@@ -75,18 +77,14 @@ class Loop:
     """
 
     def __init__(
-        self,
-        objective: Evaluable,
-        callback: Callback | None = None,
-        method: str = "",
-        stop_below: float = 0.0,
+        self, objective: Evaluable, callback: Callback | None = None, method: str = "", stop_below: float = 0.0
     ) -> None:
         self.objective, self.callback, self.stop_below = objective, callback, stop_below
-        self.method = method + getattr(objective, "variables", "")
+        self.method = method + objective.variables
         self.count, self.trace = 0, list[Iteration]()
         self.best_value, self.best_terms = float("inf"), dict[str, float]()
         self.best_v: Array | None = None
-        self.reason: tuple[Ending, str] = "going on", ""
+        self.reason: Reason = "going on", ""
         self.started = time.perf_counter()
 
     def record(self, v: Array, answer: Answer) -> Answer:  # (n,)
@@ -126,9 +124,9 @@ class Loop:
         row = Iteration(len(self.trace) + 1, self.count, value, terms, time.perf_counter() - self.started)
         self.trace.append(row)
         if self.callback is not None:
-            save = None if state is None else self._save(state)
+            save = None if state is None else partial(self._save, state)
             try:
-                self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, copy_array(v), save))
+                self.callback(replace(row, v=copy_array(v), save=save))
             except StopIteration as stop:
                 raise RunEnded("stopped", f"stopped {stop.value or 'by the callback'}") from stop
         if settled := describe_settled(self.trace, self.stop_below):
@@ -143,28 +141,23 @@ class Loop:
         try:
             yield
         except RunEnded as end:
-            self.reason = end.reason
-        except KeyboardInterrupt:
+            self.reason = end.args[0], end.args[1]
+        except (KeyboardInterrupt, NonFiniteError, MemoryError) as error:  # NumPy's, CuPy's and `OutOfMemoryError`
             if self.best_v is None:
                 raise
-            self.reason = "interrupted", f"interrupted after {len(self.trace)} iterations"
-        except NonFiniteError as error:
-            if self.best_v is None:
-                raise
-            self.reason = "not finite", f"stopped by a value that is not finite: {error}"
-        except MemoryError as error:  # NumPy's, CuPy's and `OutOfMemoryError`
-            if self.best_v is None:
-                raise
-            self.reason = "out of memory", f"stopped, for memory ran out: {error}"
+            if isinstance(error, KeyboardInterrupt):
+                self.reason = "interrupted", f"interrupted after {len(self.trace)} iterations"
+            elif isinstance(error, NonFiniteError):
+                self.reason = "not finite", f"stopped by a value that is not finite: {error}"
+            else:
+                self.reason = "out of memory", f"stopped, for memory ran out: {error}"
 
     def outcome(self) -> Outcome:
         """Return the best picture, with the reason for stopping."""
         assert self.best_v is not None
         return Outcome(self.best_v, self.best_value, *self.reason, self.trace, self.count)
 
-    def resume(
-        self, path: Path, like: Array, shapes: Mapping[str, Shape] | None = None, kinds: Mapping[str, Any] | None = None
-    ) -> State:
+    def resume(self, path: Path, like: Array, shapes: Mapping[str, Shape] = {}, kinds: Mapping[str, Any] = {}) -> State:
         """Restore count, trace and best picture from a checkpoint, and return the optimizer's state from it.
 
         Parameters
@@ -186,64 +179,66 @@ class Loop:
         HandstyleError
             If the file is not a checkpoint of this optimizer for a picture of this size and dtype.
         """
-        needed: dict[str, Shape] = {"best_v": like.shape, **(shapes or {})}
-        arrays, facts = read_checkpoint(path, self.method, like, needed, {**OWN_FACTS, **(kinds or {})})
+        shapes, kinds = {"best_v": like.shape, **shapes}, {**OWN_FACTS, **kinds}
+        arrays, facts = read_checkpoint(path, self.method, like, shapes, kinds)
         self.count, self.best_value, self.best_v = facts["evaluations"], facts["best_value"], arrays["best_v"]
         self.best_terms, self.trace = facts["best_terms"], [Iteration(*row) for row in facts["trace"]]
         self.started = time.perf_counter() - facts["seconds"]
         return arrays, facts
 
-    def _save(self, state: Callable[[], State]) -> Save:
-        def save(path: Path, run: Mapping[str, Any] | None = None) -> None:
-            arrays, facts = state()
-            assert self.best_v is not None
-            kept = {
-                "evaluations": self.count,
-                "best_value": self.best_value,
-                "best_terms": self.best_terms,
-                "trace": [row.values() for row in self.trace],
-                "seconds": time.perf_counter() - self.started,
-                "run": run,
-            }
-            write_checkpoint(path, self.method, arrays | {"best_v": self.best_v}, facts | kept)
+    def take_steps(self, v: Array, iterations: int, step: Step, state: Callable[[Array], State]) -> Outcome:
+        """Make steps without a line search, with one evaluation each.
 
-        return save
+        Parameters
+        ----------
+        v : (n,) array
+            The picture at which the first step begins.
+        iterations : int
+            Number of steps; those of a resumed run are counted.
+        step : callable
+            ``step(v, gradient)`` returns the picture after a step from `v`, and the picture to show for the iteration.
+        state : callable
+            ``state(v)`` returns the optimizer's arrays and values at the picture `v`, for a checkpoint.
+
+        Returns
+        -------
+        Outcome
+            The best picture evaluated.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Bowl(Evaluable):
+        ...     terms = {}
+        ...     def __call__(self, v):
+        ...         return float(v @ v), 2 * v
+        >>> def step(v, gradient):
+        ...     return v - gradient / 4, v
+        >>> Loop(Bowl()).take_steps(np.array([4.0]), 3, step, lambda v: ({"v": v}, {})).value
+        1.0
+        """
+        with self.running():
+            while len(self.trace) < iterations:
+                value, gradient, _ = self.record(v, self.objective.on_device(v))
+                v, shown = step(v, gradient)
+                self.accept(shown, value, partial(state, v))
+            self.reason = "done", f"all {iterations} iterations done"
+        return self.outcome()
+
+    def _save(self, state: Callable[[], State], path: Path, run: Mapping[str, Any] | None = None) -> None:
+        arrays, facts = state()
+        assert self.best_v is not None
+        kept = {
+            "evaluations": self.count,
+            "best_value": self.best_value,
+            "best_terms": self.best_terms,
+            "trace": [row.values() for row in self.trace],
+            "seconds": time.perf_counter() - self.started,
+            "run": run,
+        }
+        write_checkpoint(path, self.method, arrays | {"best_v": self.best_v}, facts | kept)
 
 
-def evaluate_on_device(
-    objective: Evaluable, v: Array, extra: Callable[[Array], Array] | None = None
-) -> tuple[float, Array, Any]:  # (n,) -> value, (n,), extra
-    """Evaluate an objective on the device of `v`: by its method `on_device` if it has one, else by calling it.
-
-    Parameters
-    ----------
-    objective : Evaluable
-        The function to evaluate.
-    v : (n,) array
-        The picture.
-    extra : callable, optional
-        ``extra(gradient)``; see `Objective.on_device`.
-
-    Returns
-    -------
-    value : float
-    gradient : (n,) array
-        In the dtype of `v`.
-    answer : array or None
-        The result of `extra`, on the host.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> def bowl(v):
-    ...     return float(v @ v), 2 * v
-    >>> evaluate_on_device(bowl, np.array([3.0]), extra=lambda g: g * g)
-    (9.0, array([6.]), array([36.]))
-    """
-    evaluate = getattr(objective, "on_device", None)
-    if evaluate is not None:
-        answer: tuple[float, Array, Any] = evaluate(v, extra)
-        return answer
-    value, gradient = objective(v)
-    gradient = gradient.astype(v.dtype, copy=False)
-    return value, gradient, None if extra is None else to_numpy(extra(gradient))
+def inside(v: Array, box: Box | None) -> Array:  # (n,) -> (n,)
+    """Return a picture clipped to a box, or itself if there is none."""
+    return v if box is None else v.clip(*box)

@@ -17,7 +17,7 @@ from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.terms import PICTURE, Term
-from handstyle.network.sequence import POOLS, Cache, Features, LayerEngine, sequence_backward, sequence_forward
+from handstyle.network.sequence import POOLS, Cache, Features, LayerEngine, deepest, sequence_backward, sequence_forward
 from handstyle.network.vgg import Network, summary
 
 Shape = tuple[int, int, int]
@@ -217,10 +217,8 @@ class ReferenceEngine:
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
         """Return the memory of all features and caches up to the deepest layer used; time is not estimated."""
-        taps, item = taps_of(terms), network.dtype.itemsize
-        names = list(network.names)
-        deepest = 1 + max((names.index(tap) for tap in taps), default=-1)
-        values = sum(row.values for row in summary(network, *shape[:2])[:deepest])
+        item, run = network.dtype.itemsize, deepest(network.layers, taps_of(terms))
+        values = sum(row.values for row in summary(network, *shape[:2])[:run])
         # A feature and its mask, as much again for the gradient, and four arrays of the picture's size.
         return Forecast((2 + 2 * gradient) * item * values + 4 * item * math.prod(shape), network.weight_bytes)
 
@@ -233,7 +231,66 @@ class NonFiniteError(HandstyleError):
     """Raised when a term of the objective, or the gradient, is NaN or infinite."""
 
 
-class Objective:
+def nothing(gradient: Array) -> Array:  # (n,) -> (0,)
+    """Return no numbers: what `Evaluable.on_device` computes from the gradient unless it is told otherwise."""
+    return gradient[:0]
+
+
+class Evaluable(Protocol):
+    """What an optimizer minimizes: a function of a flat vector, with its gradient.
+
+    A class that is derived from this one needs `terms` and `__call__`.
+
+    Attributes
+    ----------
+    terms : dict of str to float
+        The weighted value of each term at the last evaluation.
+    variables : str
+        What the unknowns are if they are not pixels: a checkpoint of other unknowns is refused.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> Bowl().on_device(np.array([3.0]), extra=lambda gradient: gradient**2)
+    (9.0, array([6.]), array([36.]))
+    """
+
+    terms: dict[str, float]
+    variables: str = ""
+
+    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
+        """Return value and gradient at a vector: of float64 on the host, unless `on_device` calls it."""
+
+    def on_device(self, v: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
+        # (n,) -> value, (n,), extra
+        """Return value and gradient at a vector on any device, where the gradient stays.
+
+        Parameters
+        ----------
+        v : (n,) array
+            Of any floating-point dtype.
+        extra : callable, optional
+            ``extra(gradient)`` returns an array of floats on the device, which is fetched together with the value, so
+            that the host waits for the device once.
+
+        Returns
+        -------
+        value : float
+        gradient : (n,) array
+            On the device, in the dtype of `v`.
+        answer : array
+            The result of `extra`, on the host.
+        """
+        value, gradient = self(v)
+        gradient = gradient.astype(v.dtype, copy=False)
+        return value, gradient, np.empty(0) if extra is nothing else to_numpy(extra(gradient))
+
+
+class Objective(Evaluable):
     """The function that an optimizer minimizes: ``objective(v) -> (value, gradient)``.
 
     Parameters
@@ -279,7 +336,7 @@ class Objective:
                 raise HandstyleError(f"unknown layer {term.tap}: this network has {', '.join(network.names)}")
         self.network, self.shape, self.names = network, shape, names
         self.taps = taps_of(terms)
-        self.terms: dict[str, float] = {}
+        self.terms = {}
         self.prepared = engine_of(network).prepare(network, tuple(terms), shape)
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (3HW,) float64 -> value, (3HW,)
@@ -304,26 +361,9 @@ class Objective:
         values, gradient = self.prepared.host(np.asarray(v, np.float64))
         return self._total(values, bool(all_finite(gradient))), gradient
 
-    def on_device(
-        self, v: Array, extra: Callable[[Array], Array] | None = None
-    ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
-        """Return the objective's value and gradient at a picture on the network's device; the gradient stays there.
-
-        Parameters
-        ----------
-        v : (3HW,) array
-            The picture, of any floating-point dtype.
-        extra : callable, optional
-            ``extra(gradient)`` returns an array of float64 on the device. It is fetched together with the value, so
-            that the host waits for the device once.
-
-        Returns
-        -------
-        value : float
-        gradient : (3HW,) array
-            On the device, in the dtype of `v`.
-        answer : array or None
-            The result of `extra`, on the host.
+    def on_device(self, v: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
+        # (3HW,) -> value, (3HW,), extra
+        """Return value and gradient at a picture on the network's device; see `Evaluable.on_device`.
 
         Raises
         ------
@@ -332,12 +372,9 @@ class Objective:
         """
         values, dp = self.prepared(v.reshape(self.shape).astype(self.network.dtype, copy=False))
         xp, gradient = namespace(dp), dp.ravel().astype(v.dtype, copy=False)
-        answer = None if extra is None else extra(gradient)
-        parts = [values, all_finite(dp).astype(xp.float64).reshape(1)]
-        parts += [] if answer is None else [answer.ravel()]
-        fetched = to_numpy(xp.concatenate(parts))
-        value = self._total(fetched[: len(values)], bool(fetched[len(values)]))
-        return value, gradient, None if answer is None else fetched[len(values) + 1 :].reshape(answer.shape)
+        answer, finite = extra(gradient), all_finite(dp).astype(xp.float64)
+        n, fetched = len(values), to_numpy(xp.concatenate([values, finite.reshape(1), answer.ravel()]))
+        return self._total(fetched[:n], bool(fetched[n])), gradient, fetched[n + 1 :].reshape(answer.shape)
 
     def _total(self, values: Array, finite: bool) -> float:
         self.terms = dict(zip(self.names, values.tolist(), strict=True))
@@ -360,7 +397,7 @@ def all_finite(a: Array) -> Array:  # -> () of bool
     (True, False)
     """
     xp = namespace(a)  # minimum and maximum are finite only if all values are: both are NaN if there is one
-    return xp.isfinite(a.min()) & xp.isfinite(a.max())  # type: ignore[no-any-return]
+    return xp.isfinite(a.min()) & xp.isfinite(a.max())
 
 
 def engine_of(network: Network) -> Engine:

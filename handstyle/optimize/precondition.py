@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Evaluable, Objective, nothing
 from handstyle.optimize.trace import Callback, Iteration, Outcome
 
 KNEE = 0.05  # cycles a pixel: waves much longer than 20 pixels all have nearly the same scale
@@ -52,8 +52,7 @@ def frequency_scale(height: int, width: int, exponent: float, knee: float = KNEE
     """
     f = np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width) / (2 * width))[..., None]
     s = (knee / (knee + f)) ** exponent  # book: precondition-scale
-    scaled: Array = s / np.sqrt((s * s).mean())
-    return scaled
+    return s / np.sqrt((s * s).mean())
 
 
 @dataclass(frozen=True)
@@ -125,11 +124,10 @@ def dct_matrix(n: int, like: Array) -> Array:  # -> (n, n)
     u, x = np.arange(n)[:, None], np.arange(n)
     matrix = np.sqrt(2 / n) * np.cos(np.pi * u * (2 * x + 1) / (2 * n))
     matrix[0] /= np.sqrt(2)
-    made: Array = namespace(like).asarray(matrix, dtype=like.dtype)
-    return made
+    return namespace(like).asarray(matrix, dtype=like.dtype)
 
 
-class Preconditioned:
+class Preconditioned(Evaluable):
     """An objective as a function of the picture's scaled cosine coefficients.
 
     Parameters
@@ -156,12 +154,7 @@ class Preconditioned:
     """
 
     def __init__(self, objective: Objective, spectrum: Spectrum, variables: str = "") -> None:
-        self.objective, self.spectrum, self.variables = objective, spectrum, variables
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """The weighted value of each term at the last evaluation."""
-        return self.objective.terms
+        self.objective, self.spectrum, self.variables, self.terms = objective, spectrum, variables, objective.terms
 
     def picture(self, z: Array) -> Array:  # (3HW,) -> (3HW,)
         """Return the picture that has the scaled coefficients `z`."""
@@ -174,20 +167,21 @@ class Preconditioned:
     def __call__(self, z: Array) -> tuple[float, Array]:  # (3HW,) -> value, (3HW,)
         """Return the objective's value, and its gradient with respect to the coefficients; see `Objective`."""
         value, dp = self.objective(self.picture(z))
+        self.terms = self.objective.terms
         return value, self.gradient(dp)
 
-    def on_device(
-        self, z: Array, extra: Callable[[Array], Array] | None = None
-    ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
-        """Return value and gradient on the device of `z`, and the result of `extra`, as `Objective.on_device` does."""
+    def on_device(self, z: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
+        # (3HW,) -> value, (3HW,), extra
+        """Return value and gradient on the device of `z`; see `Evaluable.on_device`."""
         gradients: list[Array] = []
 
-        def behind(dp: Array) -> Array:
+        def after(dp: Array) -> Array:
             gradients.append(self.gradient(dp))
-            return gradients[0][:0] if extra is None else extra(gradients[0])
+            return extra(gradients[0])
 
-        value, _, answer = self.objective.on_device(self.picture(z), behind)
-        return value, gradients[0], None if extra is None else answer
+        value, _, answer = self.objective.on_device(self.picture(z), after)
+        self.terms = self.objective.terms
+        return value, gradients[0], answer
 
 
 def minimize_preconditioned(

@@ -10,22 +10,9 @@ from handstyle.foundations.backend import Array
 # How a run, or one scale of it, ended. done: all iterations or evaluations were made; converged: no further descent;
 # settled: by `stop_below`; stopped: by the callback; interrupted: by a signal. Results saved during a run: going on.
 Ending = Literal["done", "converged", "settled", "stopped", "interrupted", "not finite", "out of memory", "going on"]
+Reason = tuple[Ending, str]  # how a run ended, and a sentence for the user
 COMPLETED: tuple[Ending, ...] = ("done", "converged", "settled")
 FAILED: tuple[Ending, ...] = ("not finite", "out of memory")
-
-
-class Evaluable(Protocol):
-    """A function to be minimized, ``objective(v) -> (value, gradient)``, with an attribute `terms`.
-
-    `terms` has the weighted values of the terms at the last evaluation. Optimizers that run on a device call a method
-    `on_device`, like that of `Objective`, if there is one. If the unknowns are not pixels, an attribute `variables`
-    describes them for checkpoints.
-    """
-
-    @property
-    def terms(self) -> dict[str, float]: ...  # noqa: D102
-
-    def __call__(self, v: Array) -> tuple[float, Array]: ...  # noqa: D102
 
 
 class Save(Protocol):

@@ -47,6 +47,11 @@ class History:
         self.order: list[int] = []  # slots, oldest first
         self.slots, self.free = pairs + 1, 0
 
+    @property
+    def used(self) -> int:
+        """The number of rows of the basis that the gradient and the accepted pairs take."""
+        return 1 + 2 * (max(self.order, default=-1) + 1)
+
     def begin(self, g: Array) -> None:  # (n,)
         """Remove all pairs, and set the gradient to `g`."""
         self.order, self.free = [], 0
@@ -73,8 +78,7 @@ class History:
         i = 1 + 2 * self.free
         for at, s, y, g in parts:
             self.basis[i, at], self.basis[i + 1, at], self.basis[0, at] = s, y, g
-        used = 1 + 2 * (max([self.free, *self.order]) + 1)
-        return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
+        return self._dots(max(self.used, i + 2), [self.basis[0], self.basis[i], self.basis[i + 1], before])
 
     def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
         """Enter the dot products from `trial` in the table.
@@ -103,9 +107,8 @@ class History:
     def direction(self) -> tuple[Array, float]:  # -> (n,), slope
         """Return the search direction ``-H g``, H being the estimate of the inverse Hessian, and the slope along it."""
         c = two_loop(self.table, self.order)
-        used = 1 + 2 * (max(self.order, default=-1) + 1)
-        factors = namespace(self.basis).asarray(-c[:used], dtype=self.basis.dtype)
-        d = assemble(self.basis[0], lambda piece: factors @ self.basis[:used, piece])  # book: device-basis
+        factors = namespace(self.basis).asarray(-c[: self.used], dtype=self.basis.dtype)
+        d = assemble(self.basis[0], lambda piece: factors @ self.basis[: self.used, piece])  # book: device-basis
         return d, -float(c @ self.table[0])
 
     def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64

@@ -38,7 +38,7 @@ from handstyle.network.sequence import POOLS
 from handstyle.network.vgg import Network, build_network
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import Objective, ReferenceEngine
+from handstyle.optimize.objective import Evaluable, Objective, ReferenceEngine
 from handstyle.optimize.precondition import Spectrum, minimize_preconditioned
 from handstyle.painting import film as film_module
 from handstyle.painting import stylize as stylize_module
@@ -62,6 +62,18 @@ class Painted(NamedTuple):
     picture: Array
     value: float | None
     facts: dict[str, Any]
+
+
+class Wrong(Evaluable):
+    """An objective evaluated by a mutant, a function of the genuine objective and a picture."""
+
+    def __init__(self, objective: Objective, function: Callable[..., Any]) -> None:
+        self.objective, self.function, self.terms = objective, function, {}
+
+    def __call__(self, v: Array) -> tuple[float, Array]:
+        value, gradient = self.function(self.objective, v)
+        self.terms = self.objective.terms
+        return value, gradient
 
 
 def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[Any, str, Any]]:
@@ -167,14 +179,9 @@ def paint(
             patched.enter_context(patch.object(module, name, replacement))
         tiled = tiles.by_tiles(network.with_kernels("auto"), TILE) if subject in TILED else network
         judged = make_objective(tiled, *pictures, variation, subject == "patches_backward")
-        evaluate: Any = judged
+        evaluate: Evaluable = judged
         if subject == "objective":
-
-            def evaluate(v: Array) -> tuple[float, Array]:
-                value, gradient = function(judged, v)
-                evaluate.terms = judged.terms
-                return value, gradient
-
+            evaluate = Wrong(judged, function)
         if subject == "spectrum_backward":
             outcome = minimize_preconditioned(minimize_lbfgsb, judged, pictures[0].ravel(), iterations, exponent=0.5)
         else:

@@ -7,9 +7,10 @@ from scipy.optimize import fmin_l_bfgs_b
 from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Evaluable
 
 
-class Valley:
+class Valley(Evaluable):
     """A curved valley with known values, and a terms as an objective has."""
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ def test_the_callback_ends_it() -> None:
 def test_a_first_step_lost_to_rounding_is_not_followed_by_a_leap() -> None:
     # In float32 the published first step, 1/‖g‖₁ times the gradient, can be less than the last digit of every value:
     # no pair is kept, and a step of the gradient itself, here 1e9 long, would end the run in overflow.
-    class Steep:
+    class Steep(Evaluable):
         terms: dict[str, float] = {}
 
         def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from support.sample_objectives import Plain
 from threadpoolctl import threadpool_info
 
 from handstyle.foundations.backend import Array
@@ -18,12 +19,12 @@ from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import max_history, minimize_lbfgsb
-from handstyle.optimize.objective import NonFiniteError, Objective
+from handstyle.optimize.objective import Evaluable, NonFiniteError, Objective
 from handstyle.optimize.trace import Iteration
 
 
 @dataclass
-class Quadratic:
+class Quadratic(Evaluable):
     """``s/2 (v − 1)ᵀ D (v − 1)``, D from 1 to 1000: convex, two thousand unknowns, a slow valley."""
 
     scale: float = 1.0
@@ -82,12 +83,12 @@ def test_interrupted_from_the_keyboard(during: str) -> None:
         if during == "the callback" and row.iteration == 4:
             raise KeyboardInterrupt
 
+    @Plain
     def evaluate(v: Array) -> tuple[float, Array]:
         if during == "an evaluation" and len(objective.seen) == 6:
             raise KeyboardInterrupt
         return objective(v)
 
-    evaluate.terms = {}  # type: ignore[attr-defined]
     outcome = minimize_lbfgsb(evaluate, START, 100, callback=callback)
     assert outcome.stopped == f"interrupted after {len(outcome.trace)} iterations"
     best = min(objective.seen, key=lambda v: Quadratic()(v)[0])
@@ -103,20 +104,20 @@ def test_a_gradient_of_exactly_zero() -> None:
 
 
 def test_a_gradient_that_becomes_zero() -> None:
+    @Plain
     def bowl(v: Array) -> tuple[float, Array]:
         return 0.5 * float(v @ v), v.copy()
 
-    bowl.terms = {}  # type: ignore[attr-defined]
     outcome = minimize_lbfgsb(bowl, np.full(4, 2.0), 100)  # the first step of a unit bowl lands in its middle
     assert outcome.stopped.startswith("the gradient is exactly zero after")
     assert outcome.value == 0
 
 
 def test_the_line_search_fails_on_a_gradient_that_points_uphill() -> None:
+    @Plain
     def wrong(v: Array) -> tuple[float, Array]:
         return float(v @ v), -2 * v
 
-    wrong.terms = {}  # type: ignore[attr-defined]
     start = np.full(4, 2.0)
     outcome = minimize_lbfgsb(wrong, start, 100)
     assert outcome.stopped.startswith("no further descent: the line search failed after 0 iterations")
@@ -135,11 +136,11 @@ def test_nothing_left_to_gain() -> None:
     """Without a tolerance the run ends where a step leaves the value equal to the last bit, and says that."""
     exact = Quadratic(n=50)
 
+    @Plain
     def rounded(v: Array) -> tuple[float, Array]:  # as the values of a network in float32 are
         value, gradient = exact(v)
         return float(np.float32(1 + value)), gradient
 
-    rounded.terms = {}  # type: ignore[attr-defined]
     outcome = minimize_lbfgsb(rounded, np.zeros(50), 10_000)
     assert outcome.stopped.startswith(
         f"converged: the last of {len(outcome.trace)} iterations left the value as it was"

@@ -68,7 +68,7 @@ def test_the_transformed_objective_has_the_gradient_of_its_value(rng: np.random.
     z = spectrum.inverse(v0.reshape(objective.shape)).ravel()
     value, gradient = transformed(z)
     assert value == pytest.approx(objective(v0)[0], rel=1e-12)
-    assert transformed.terms == objective.terms
+    assert transformed.terms == pytest.approx(objective.terms)
     for check in (check_projection, check_taylor):
         report = check(lambda z: transformed(z)[0], gradient, z)
         assert report, str(report)
@@ -82,7 +82,7 @@ def test_the_device_is_told_the_gradient_that_the_host_is(backend: Backend) -> N
     alone, again, nothing = transformed.on_device(z)
     reference, v0 = painting(side=24, dtype="float64")
     expected = Preconditioned(reference, Spectrum.of(reference.shape, 0.5, v0))(v0)
-    assert nothing is None
+    assert nothing.size == 0
     assert value == alone == pytest.approx(expected[0], rel=1e-10)
     for found in (gradient, again):
         np.testing.assert_allclose(to_numpy(found), expected[1], rtol=1e-8, atol=1e-12 * abs(expected[1]).max())

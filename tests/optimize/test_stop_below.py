@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.sample_objectives import Plain
 
 import handstyle
 from handstyle.optimize.adam import minimize_adam
@@ -10,11 +11,12 @@ from handstyle.optimize.early_stop import WINDOW
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.loop import Loop
+from handstyle.optimize.objective import Evaluable
 from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
 
 
-class Falling:
+class Falling(Evaluable):
     """A value that falls by a fixed share an iteration, with a trial above it in between."""
 
     terms: dict[str, float] = {}
@@ -58,12 +60,10 @@ def test_one_bad_iteration_is_no_end():
     assert len(loop.trace) == 40
 
 
+@Plain
 def bowl(v):
     scale = np.array([1.0, 3.0, 9.0])
     return float(scale @ v**4) + 0.5, 4 * scale * v**3  # flat at its least, so that no method is there at once
-
-
-bowl.terms = {}
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import build_network, random_weights
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Evaluable, Objective
 
 NUMPY = choose_backend("numpy")
 
 
-class Plain:
+class Plain(Evaluable):
     """A function of a vector, dressed as an objective."""
 
     def __init__(self, f):
