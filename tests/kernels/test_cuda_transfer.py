@@ -16,7 +16,7 @@ from handstyle.kernels.cuda.transfer import Transfer
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Objective, nothing
 
 POISONED = SimpleNamespace(empty=empty_poisoned)
 MOMENTS = ["early", "late", 1, 2, 3]
@@ -164,7 +164,7 @@ def test_an_evaluation_on_the_device_waits_once():
     backend = strict_backend()
     objective, v0 = painting(24, device=backend, kernels=CudaEngine(StrictDevice(), "winograd4"))
     v = backend.asarray(v0, "float32")
-    for extra in (None, None, lambda g: (g * g).sum(dtype="float64").reshape(1, 1)):
+    for extra in (nothing, nothing, lambda g: (g * g).sum(dtype="float64").reshape(1, 1)):
         TRAFFIC.reset()
         value, gradient, answer = objective.on_device(v, extra)
         assert Traffic(up=0, down=1, values=0) == TRAFFIC
