@@ -163,7 +163,7 @@ HOUSE = {
     ),
     "optimize": Part(
         "handstyle/optimize",
-        753,  # the design: 700
+        754,  # the design: 700
         {
             "scaled coordinates": (85, "precondition"),
             "damaged and hostile checkpoints": (70, "checkpoint_archive"),

@@ -111,13 +111,15 @@ def minimize_lbfgsb(
         loop.reason = "done", f"all {iterations} iterations done"
         return loop.outcome()
 
+    def evaluate(v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
+        return loop.record(v, objective(v))
+
     with loop.running(), one_scipy_thread():
-        pending = [loop.record(start, objective(start))]
+        pending = [evaluate(start)]
         scale = 1 / (size or abs(pending[0][0]) or 1.0)
 
         def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
-            v = u * unit
-            value, gradient = pending.pop() if pending else loop.record(v, objective(v))
+            value, gradient = pending.pop() if pending else evaluate(u * unit)
             return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
         def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
