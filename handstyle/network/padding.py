@@ -37,7 +37,6 @@ def pad_forward(x: Array, mode: str = "zero") -> tuple[Array, str]:  # (H, W, C)
            [1., 1., 2., 2.],
            [1., 1., 2., 2.]])
     """
-    check_name("padding", mode, PADDINGS)
     H, W, C = x.shape
     xpad: Array = namespace(x).zeros((H + 2, W + 2, C), x.dtype)
     xpad[1:-1, 1:-1] = x
@@ -72,7 +71,6 @@ def pad_backward(dxpad: Array, cache: str = "zero") -> Array:  # (H+2, W+2, C), 
     >>> pad_backward(np.ones((3, 4, 1)), "replicate")[..., 0]
     array([[6., 6.]])
     """
-    check_name("padding", cache, PADDINGS)
     if cache == "zero":
         return dxpad[1:-1, 1:-1].copy()
     H, W = dxpad.shape[0] - 2, dxpad.shape[1] - 2
@@ -86,6 +84,7 @@ def pad_backward(dxpad: Array, cache: str = "zero") -> Array:  # (H+2, W+2, C), 
 
 
 def _sources(mode: str, H: int, W: int) -> tuple[int, int]:  # how far inside the edge the copied row, column lies
+    check_name("padding", mode, PADDINGS)
     if mode == "replicate":
         return 0, 0
     return min(1, H - 1), min(1, W - 1)

@@ -5,7 +5,7 @@ keeps it as a block of what is left (``up``). Both are here, because a picture o
 """
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.errors import check_name
+from handstyle.foundations.errors import HandstyleError
 
 ROUNDINGS = ("down", "up")
 PoolCache = tuple[Array, tuple[int, ...]]  # which pixel of each block, or each block's share; the input's shape
@@ -134,7 +134,8 @@ def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4
     >>> blocks_of(x, "up", fill=-1.0)[..., 0].tolist()  # the second block lacks its right column
     [[[0.0, 2.0]], [[1.0, -1.0]], [[3.0, 5.0]], [[4.0, -1.0]]]
     """
-    check_name("rounding", rounding, ROUNDINGS)
+    if rounding not in ROUNDINGS:
+        raise HandstyleError(f"unknown rounding {rounding!r}: use {', '.join(ROUNDINGS)}")
     H, W, C = x.shape
     up = rounding == "up"
     h, w = (H + up) // 2, (W + up) // 2

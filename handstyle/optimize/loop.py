@@ -240,5 +240,12 @@ class Loop:
 
 
 def inside(v: Array, box: Box | None) -> Array:  # (n,) -> (n,)
-    """Return a picture clipped to a box, or itself if there is none."""
+    """Return a picture clipped to a box, or itself if there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> inside(np.array([-1.0, 300.0]), (0.0, 255.0))
+    array([  0., 255.])
+    """
     return v if box is None else v.clip(*box)

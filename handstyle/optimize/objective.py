@@ -232,7 +232,13 @@ class NonFiniteError(HandstyleError):
 
 
 def nothing(gradient: Array) -> Array:  # (n,) -> (0,)
-    """Return no numbers: what `Evaluable.on_device` computes from the gradient unless it is told otherwise."""
+    """Return no numbers: what `Evaluable.on_device` computes from the gradient unless it is told otherwise.
+
+    Examples
+    --------
+    >>> nothing(np.array([1.0, 2.0]))
+    array([], dtype=float64)
+    """
     return gradient[:0]
 
 
