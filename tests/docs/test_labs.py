@@ -347,12 +347,27 @@ def test_the_error_of_a_difference_is_numpys(lab, dtype, place):
     assert shown == pytest.approx(abs(float(slope) - np.e) / np.e, rel=0.05, abs=rounding)
 
 
+@pytest.mark.parametrize(("x", "exponent", "between"), [(0.3, -1.0, 0), (0.3, -0.4, 1), (-0.75, 0.0, 3)])
+def test_the_kinks_between_two_ends_are_counted(lab, x, exponent, between):
+    browser, kinks_between = lab("kinks"), cell_function("foundations/gradcheck", "kinks_between")
+    opens, adds = (np.array(browser.run(name)) for name in ("KINKS", "SLOPES"))
+    slide(browser, "[aria-label='the point x']", x)
+    slide(browser, "[aria-label='logarithm of the step']", exponent)
+    h, (rectified, mask) = 10**exponent, relu_forward(x - opens)
+    ahead, behind = (adds @ relu_forward(at - opens)[0] for at in (x + h, x - h))
+    words = text(browser, ".lab-sum")
+    slope, secant, _, found = numbers(words.replace("h = ", ""))[:4]
+    assert slope == pytest.approx(adds @ relu_backward(np.ones_like(rectified), mask), abs=6e-5)
+    assert secant == pytest.approx((ahead - behind) / (2 * h), abs=6e-5)
+    assert found == between == kinks_between(x - opens, np.ones_like(opens), h)
+
+
 def cell_function(page, name):
     """A function that a cell of a page defines."""
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     (cell,) = [cell for cell in re.findall(r"```\{code-cell\}.*?\n(.*?)```", text, re.DOTALL) if f"def {name}(" in cell]
     space = {}
-    exec(cell.partition("\n\np = ")[0], space)
+    exec(f"import numpy as np\n{cell}".partition("\n\np = ")[0], space)
     return space[name]
 
 
