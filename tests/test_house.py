@@ -185,7 +185,7 @@ HOUSE = {
         "handstyle/painting handstyle/cli",
         2571,  # the design: 2500
         {
-            "values of settings, refused by name": (115, "painting/setting_values"),
+            "values of settings, refused by name": (120, "painting/setting_values"),
             "plan: forecasts of memory and time": (
                 593,
                 "painting/planned_terms painting/memory painting/trial cli/planning",
@@ -209,7 +209,7 @@ HOUSE = {
             "films": (398, "painting/film cli/frames"),
             "notebooks: results, arguments": (318, "painting/result painting/arguments painting/call_options"),
             "bench": (542, "cli/bench cli/measuring cli/energy cli/torch_peer"),
-            "help, flags of other programs": (211, "cli/help cli/flag_help"),
+            "help, flags of other programs": (221, "cli/help cli/flag_help"),
             "the commands of weights": (132, "cli/weights"),
         },
     ),

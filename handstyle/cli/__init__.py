@@ -11,7 +11,7 @@ from itertools import count
 from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.checkpoints import with_auto
-from handstyle.cli.help import correct_dashes, explain_error, plain_help, unquoted_name
+from handstyle.cli.help import USAGE, correct_dashes, explain_error, plain_help, unquoted_name
 from handstyle.cli.options import as_flags
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
@@ -30,16 +30,6 @@ OTHERS = {
     "plan": ("handstyle.cli.planning:plan", "Print a forecast of the memory and time of a run."),
     "bench": ("handstyle.cli.measuring:bench", "Measure the time of one evaluation on this machine."),
     "weights": ("handstyle.cli.weights:weights_app", "Download, convert, check and describe pretrained networks."),
-}
-USAGE = {
-    "stylize": "CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
-    "texture": "STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
-    "reconstruct": "PICTURE --layer LAYER [--of content|style] [-o OUTPUT] [FLAGS]",
-    "batch": "FOLDER STYLE [STYLE...] [-o FOLDER] [FLAGS]",
-    "frames": "FOLDER|FILM STYLE [STYLE...] [-o FOLDER|FILM] [FLAGS]",
-    "sweep": "CONTENT STYLE [STYLE...] --over SETTING=VALUE,VALUE... [-o OUTPUT] [FLAGS]",
-    "plan": "[CONTENT STYLE [STYLE...]] [FLAGS]",
-    "bench": "[SIZES...] [FLAGS]",
 }
 
 
@@ -104,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)
     except (HandstyleError, CycloptsError) as error:
-        message = as_flags(str(error)) if isinstance(error, HandstyleError) else explain_error(error, words, USAGE)
+        message = as_flags(str(error)) if isinstance(error, HandstyleError) else explain_error(error, words)
         status = 2
     except MemoryError as error:
         message = f"out of memory: {error or 'an allocation failed'}; free memory, or use a smaller size"

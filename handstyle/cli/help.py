@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
@@ -56,6 +56,17 @@ FOREIGN_FLAGS = {
 # What is written for flags of other programs that have no value, or one that means yes.
 FIXED = ("--color luminance-after", "--init noise")
 VALUES = {**START_ALIASES, "avg": "average", "cudnn": "cupy", "mkl": "numpy"}  # of other programs, and ours
+# The arguments of the commands.
+USAGE = {
+    "stylize": "CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
+    "texture": "STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
+    "reconstruct": "PICTURE --layer LAYER [--of content|style] [-o OUTPUT] [FLAGS]",
+    "batch": "FOLDER STYLE [STYLE...] [-o FOLDER] [FLAGS]",
+    "frames": "FOLDER|FILM STYLE [STYLE...] [-o FOLDER|FILM] [FLAGS]",
+    "sweep": "CONTENT STYLE [STYLE...] --over SETTING=VALUE,VALUE... [-o OUTPUT] [FLAGS]",
+    "plan": "[CONTENT STYLE [STYLE...]] [FLAGS]",
+    "bench": "[SIZES...] [FLAGS]",
+}
 WEIGHTS = ("--content-weight", "--style-weight", "--tv-weight")
 
 
@@ -106,19 +117,17 @@ def _rendered(description: Any, console: Any) -> str:
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).split())
 
 
-def explain_error(error: CycloptsError, words: Sequence[str], usage: Mapping[str, str]) -> str:
+def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
     """Return an error of the command line parser in one line, with a suggestion of what to type.
-
-    `usage` has the arguments of the commands, by name.
 
     Examples
     --------
-    >>> from handstyle.cli import USAGE, make_app
+    >>> from handstyle.cli import make_app
     >>> words = ["bench", "--size", "256"]
     >>> try:
     ...     make_app().parse_args(words, exit_on_error=False, print_error=False)
     ... except CycloptsError as error:
-    ...     print(explain_error(error, words, USAGE))
+    ...     print(explain_error(error, words))
     bench has no --size: give the sides without a flag, as in handstyle bench 256 512
     """
     command = next((word for word in words if not word.startswith("-")), "")
@@ -131,8 +140,8 @@ def explain_error(error: CycloptsError, words: Sequence[str], usage: Mapping[str
         lacks = f"{command or 'handstyle'} has no {', '.join(unknown)}"
         if len(unknown) > 1 and command == words[0]:
             return f"{lacks}; {_ported(words, typed, names)}"
-        if (other := unknown[0].lstrip("-")) in usage:
-            return f"{lacks}: {other} is a command: handstyle {other} {usage[other]}"
+        if (other := unknown[0].lstrip("-")) in USAGE:
+            return f"{lacks}: {other} is a command: handstyle {other} {USAGE[other]}"
         return lacks + _nearest(unknown[0], typed.get(unknown[0], []), known, command)
     if isinstance(error, UnknownCommandError) and words and words[0] == (error.unused_tokens or [""])[0]:
         near = re.search(r'Did you mean "(\w+)"', message)
@@ -144,7 +153,7 @@ def explain_error(error: CycloptsError, words: Sequence[str], usage: Mapping[str
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.keyword or error.argument.tokens:
             return f"{error.keyword or error.argument.name} needs a value"
-        called = f"{chain} {usage[chain]}" if chain in usage else f"{chain} --help says what it takes"
+        called = f"{chain} {USAGE[chain]}" if chain in USAGE else f"{chain} --help says what it takes"
         message = f"{chain} needs {error.argument.name}: handstyle {called}"
     missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
     if missing and (greedy := _greedy(words)):

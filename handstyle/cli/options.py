@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 from cyclopts import Group as Heading
 from cyclopts import Parameter, Token
@@ -25,7 +25,7 @@ from handstyle.painting.config import Group, StyleConfig
 from handstyle.painting.idle_settings import idle_notes
 from handstyle.painting.load import fit_network, load_network, preset_requirements
 from handstyle.painting.presets import DEFAULT, PRESET_FIELDS, Preset, find_preset, rebuild
-from handstyle.painting.setting_values import coerce, field_types, split_list, split_optional
+from handstyle.painting.setting_values import coerce, field_types
 from handstyle.painting.settings import read_settings, settings_toml
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
@@ -252,22 +252,6 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _parse_text(field: _Field, value: Any) -> Any:
-    """Convert typed text to the type of a field; text that cannot be converted is returned, for `coerce` to reject."""
-    if isinstance(value, tuple):
-        one = get_args(field.hint)[0]
-        return tuple(_parse_number(one, part) for text in value for part in split_list(field.name, text))
-    return _parse_number(field.hint, value)
-
-
-def _parse_number(hint: Any, text: Any) -> Any:
-    try:
-        kind = split_optional(hint)[0]
-        return kind(text) if kind in (int, float) and len(text) < 400 else text
-    except ValueError:
-        return text
-
-
 @dataclass(frozen=True)
 class Settings:
     """The settings of a command, merged from its flags, its settings file and its preset.
@@ -332,9 +316,9 @@ def resolve(
     >>> settings.config.size, settings.network.pooling, settings.given
     (256, 'average', ('size', 'preset'))
     """
-    table = all_fields()
     names = [field.name for field in fields(flags)]
-    said = {name: _parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
+    typed = {name: value for name in names if (value := getattr(flags, name)) is not None}
+    said = {name: coerce(name, all_fields()[name].hint, value, typed=True) for name, value in typed.items()}
     file: Mapping[str, Any] = {}
 
     def preset_of(found: Mapping[str, Any]) -> Preset:
@@ -348,7 +332,7 @@ def resolve(
             every = asdict(fixed(start.config)) if fixed else {}
             return {"preset": start.name} | {name: value for name, value in every.items() if name not in names}
 
-        file = read_settings(said["config"], known, FLAGS_ONLY, own)
+        file = read_settings(typed["config"], known, FLAGS_ONLY, own)
     merged = {**file, **said}
     others = set(field_types(RunConfig)) | (set(field_types(NetworkConfig)) - set(PRESET_FIELDS))
     chosen = start = preset_of(merged)

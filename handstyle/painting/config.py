@@ -19,6 +19,8 @@ from handstyle.painting.setting_values import check_names, check_range, coerce, 
 
 LINE_SEARCH = ("lbfgsb", "lbfgs")  # the optimizers with a line search, which needs the exact gradient of the value
 STRENGTH = 0.5  # the strength if neither a strength nor a style weight is given
+# Settings that, given later, replace another one that was given earlier.
+REPLACE = {"iterations": "iterations_by_scale", "size": "print", "strength": "style_weight", "style_weight": "strength"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +169,8 @@ class LookConfig(Group):
     def faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         if self.strength is not None and self.style_weight is not None:
-            yield _both_strength_and_weight(self.strength, self.style_weight)
+            both = f"strength={self.strength} and style_weight={self.style_weight}"
+            yield f"{both}: both set the weight of the style; give one of them"
         if self.init == "grey":
             yield "init='grey': it is now called gray"
         if self.init_noise and self.init == "noise":
@@ -751,7 +754,7 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     Raises
     ------
     HandstyleError
-        If a name is not in `known`, or `over` has both `strength` and `style_weight`, or `size` and `print`.
+        If a name is not in `known`, or `over` has both `size` and `print`.
 
     Examples
     --------
@@ -760,25 +763,16 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     """
     check_names((*base, *over), tuple(known))
     kept = dict(base)
-    if "iterations" in over and "iterations_by_scale" not in over:
-        kept.pop("iterations_by_scale", None)
     if "size" in over and over.get("print"):
         raise HandstyleError(f"print={over['print']}: sets the size of the output; leave size={over['size']} out")
-    if "size" in over:
-        kept.pop("print", None)
-    if over.get("strength") is not None and over.get("style_weight") is not None:
-        raise HandstyleError(_both_strength_and_weight(over["strength"], over["style_weight"]))
     own_units = kept.get("style_normalization", "relative") != "relative" or kept.get("normalize_gradients")
-    if over.get("strength") is not None and kept.get("style_weight") is not None and own_units:
+    units_matter = over.get("strength") is not None and over.get("style_weight") is None
+    if units_matter and own_units and kept.get("style_weight") is not None:
         raise HandstyleError(
             f"strength={over['strength']}: the weights of this preset or settings file are in other units; use "
             f"style_weight, which is {kept['style_weight']} there"
         )
-    for one, other in (("strength", "style_weight"), ("style_weight", "strength")):
-        if over.get(one) is not None:
+    for name, other in REPLACE.items():
+        if over.get(name) is not None:
             kept.pop(other, None)
     return {**kept, **over}
-
-
-def _both_strength_and_weight(strength: Any, weight: Any) -> str:
-    return f"strength={strength} and style_weight={weight}: both set the weight of the style; give one of them"

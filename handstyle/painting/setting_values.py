@@ -9,6 +9,7 @@ import math
 import os
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
@@ -117,8 +118,10 @@ def split_optional(hint: Any) -> tuple[Any, bool]:
     return (kinds[0], len(kinds) < len(get_args(hint))) if union and len(kinds) == 1 else (hint, False)
 
 
-def coerce(name: str, hint: Any, value: Any) -> Any:
+def coerce(name: str, hint: Any, value: Any, typed: bool = False) -> Any:
     """Convert a value to the type of a field if nothing is lost, for instance ``"relu1_1"`` to a tuple of one layer.
+
+    A value that was typed on the command line is text, or a tuple of texts.
 
     Raises
     ------
@@ -140,7 +143,9 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
         return None
     if get_origin(hint) is tuple:
         one = get_args(hint)[0]
-        if isinstance(value, str | os.PathLike):
+        if typed:
+            value = [part for text in value for part in split_list(name, text)]
+        elif isinstance(value, str | os.PathLike):
             value = split_list(name, os.fspath(value))
         elif isinstance(value, Real):
             value = [value]
@@ -148,13 +153,15 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
             value = [value.item()]
         if isinstance(value, Mapping) or not isinstance(value, Iterable):
             raise HandstyleError(f"{name}={shown(value)}: give {_PLURAL[one]}")
-        return tuple(coerce(name, one, each) for each in value)
+        return tuple(coerce(name, one, each, typed) for each in value)
+    if typed and hint in (int, float) and len(value) < 400:
+        with suppress(ValueError):
+            value = hint(value)
     if allowed := literal_values(hint):
         if not (isinstance(value, str) and value in allowed):
             near = difflib.get_close_matches(str(value), allowed, 1)
-            raise HandstyleError(
-                f"{name}={shown(value)}: use {', '.join(allowed)}" + (f"; did you mean {near[0]}?" if near else "")
-            )
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise HandstyleError(f"{name}={shown(value)}: use {', '.join(allowed)}{meant}")
         return value
     if hint is bool and isinstance(value, bool | np.bool_):
         return bool(value)

@@ -233,9 +233,8 @@ class PaintingRun:
     def __post_init__(self) -> None:
         config, network, plan = self.memory.config, self.memory.network, self.plan
         self.config, self.planned = config, [config.iterations_at(k) for k in range(len(plan.sizes))]
-        self.inputs = collect_inputs(
-            config, plan.photograph, plan.sources
-        )  # now, since files may change during the run
+        # Before the run, during which files may change.
+        self.inputs = collect_inputs(config, plan.photograph, plan.sources)
         self.identity, coarse = Identity(config, network, plan), resize(plan.p, plan.sizes[0])
         pictures = plan.paintings, plan.style_masks, plan.photograph.full_size
         self.p = starting_picture(config, coarse, network.convention, *pictures)
@@ -246,11 +245,11 @@ class PaintingRun:
             self.position, self.resuming = read_run(self.file, self.identity)
         self.trace, self.evaluations = list(self.position.trace), self.position.evaluations
         self.size = self.plan.sizes[self.position.scale]  # of the scale that `p` was painted at
-        remaining = [*zip(range(len(self.planned)), self.plan.sizes, self.planned, strict=True)][self.position.scale :]
+        remaining = list(enumerate(self.planned))[self.position.scale :]
         early_end: tuple[Ending, str] | None = None  # why a scale was not brought to its first evaluation
         while remaining:
-            k, size, iterations = remaining.pop(0)
-            position = RunPosition(k, list(self.trace), self.evaluations)
+            k, iterations = remaining.pop(0)
+            size, position = self.plan.sizes[k], RunPosition(k, list(self.trace), self.evaluations)
             try:
                 outcome = self._minimize(position, size, iterations)
             except KeyboardInterrupt:
@@ -260,7 +259,7 @@ class PaintingRun:
                 break
             except OutOfMemoryError as error:
                 if self._has_smaller_tiles(size, str(error)):
-                    remaining.insert(0, (k, size, iterations))
+                    remaining.insert(0, (k, iterations))
                     continue
                 if self.outcome is None:
                     raise
@@ -274,7 +273,7 @@ class PaintingRun:
             rest = iterations - len(outcome.trace)
             if outcome.ended == "out of memory" and rest and self._has_smaller_tiles(size, outcome.stopped):
                 self.file = None
-                remaining.insert(0, (k, size, rest))
+                remaining.insert(0, (k, rest))
             elif outcome.ended not in COMPLETED:
                 break
         assert self.outcome is not None
