@@ -18,6 +18,7 @@ from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.planned_terms import planned_terms
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.recipe import read_recipe
+from handstyle.painting.setting_values import check_range
 from handstyle.painting.settings import settings_toml
 
 
@@ -64,8 +65,7 @@ def info(
         raise HandstyleError("--recipe prints the recipe of a picture: name the picture")
     if as_ and not preset:
         raise HandstyleError("--as NAME converts the weights of a preset: add --preset")
-    if size < 16:
-        raise HandstyleError(f"size={size}: must be 16 or more")
+    check_range("size", size, int)
     if preset:
         return _preset_info(preset, as_, size, network)
     loaded = network.load(precision)

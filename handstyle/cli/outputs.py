@@ -11,8 +11,7 @@ from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import Picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import size_for_photograph
-from handstyle.painting.plan import planned_iterations
+from handstyle.painting.inputs import scales, size_for_photograph
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
@@ -45,11 +44,9 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     ...     print(str(error).split(": ")[-1])
     choose another name with -o, or add --overwrite
     """
-    alpha, size = False, None
-    if photograph is not None:
-        alpha = photograph.alpha is not None
-        size = size_for_photograph(config, photograph)
-    total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
+    alpha = photograph is not None and photograph.alpha is not None
+    size = None if photograph is None else size_for_photograph(config, photograph)
+    total = sum(config.iterations_at(k) for k in range(len(scales(config, size)) if size else 1))
     saved = range(run.save_every, total + 1, run.save_every) if run.save_every else ()
     on_the_way = [path_at_iteration(output, i, config) for i in saved]
     folder = expand_path(output).parent

@@ -46,7 +46,6 @@ from handstyle.painting.setting_values import field_types
 from handstyle.painting.strength import describe_strength
 from handstyle.painting.stylize import PaintingRun, blank_picture, prepare_run, reconstruction_config, texture_config
 
-RUN = [name for name in field_types(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
     *(set(field_types(RegionConfig)) - {"style_mask", "style_blend", "style_at", "blend"}),
     *field_types(ColorConfig),
@@ -56,7 +55,8 @@ NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
 RECONSTRUCTION = ("size", "max_pixels", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
 STYLIZE_NAMES = list(all_fields())
 TEXTURE_NAMES = [name for name in all_fields() if name not in NO_TEXTURE]
-RECONSTRUCT_NAMES = [*RECONSTRUCTION, *field_types(NetworkConfig), *RUN]
+RECONSTRUCT_NAMES = [*RECONSTRUCTION, *field_types(NetworkConfig), *field_types(RunConfig)]
+RECONSTRUCT_NAMES.remove("preset")
 
 Picture = Annotated[Path, Parameter(group=PICTURES)]
 Finish = Callable[[Result], Result]
@@ -176,20 +176,15 @@ def with_output(output: Path | None, default: str, settings: Settings) -> tuple[
 
 
 def start(
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    output: Path | None,
-    default: str,
-    settings: Settings,
-    layer: str = "",
+    content: PictureLike, styles: Sequence[Path], output: Path | None, name: str, settings: Settings, layer: str = ""
 ) -> int:
-    """Check the settings, load the network, paint the picture, and return the exit status.
+    """Check the settings, load the network, paint the picture, and return the exit status; `name` is a default.
 
     Examples
     --------
     >>> flags = make_flags("Flags", ["size", "write_config"], everything=False)
     >>> settings = resolve(replace(flags, size="256", write_config=True))
-    >>> start("photograph.jpg", ["painting.jpg"], None, "out.png", settings)  # which prints the settings only
+    >>> start("photograph.jpg", [Path("painting.jpg")], None, "out.png", settings)  # which prints the settings only
     weights = "vgg19-slim"
     backend = "auto"
     kernels = "auto"
@@ -202,7 +197,7 @@ def start(
     if settings.run.write_config:
         say(settings.toml().rstrip("\n"))
         return 0
-    path, settings = with_output(output, default, settings)
+    path, settings = with_output(output, name, settings)
     set_output_form(settings.run.quiet, settings.run.json)
     check_before(path, settings.config, settings.run)
     paintings, config = collect_styles(styles, settings.config)
@@ -318,6 +313,4 @@ def demo(
         config = replace(config, mask=masks, pyramid_min_size=size // 2)
     say(f"the pictures are in {output}")
     settings = Settings(PRESETS[DEFAULT], config, network, RunConfig(overwrite=True), names=())
-    loaded = settings.load()
-    run = prepare_run(output / "content.png", styles, loaded, config)
-    return paint(run, loaded, output / "painted.png", settings)
+    return start(output / "content.png", styles, output / "painted.png", "", settings)

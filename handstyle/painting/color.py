@@ -263,19 +263,16 @@ def match_histogram(
     [[0.0, 30.0], [60.0, 90.0]]
     """
     weight_s, weight_t = _weights(source, source_mask), _weights(target, target_mask)
-    inside, counted = weight_s > 0, weight_t > 0
-    weight_s, weight_t = weight_s[inside], weight_t[counted]
+    inside, counted = (weight_s > 0).reshape(source.shape[:2]), (weight_t > 0).reshape(target.shape[:2])
+    weight_s, weight_t = weight_s[weight_s > 0], weight_t[weight_t > 0]
     matched = source.astype(np.float64)
     for c in range(3):
-        values = source[..., c].reshape(-1)[inside]
-        ranks = _ranks(values, weight_s)
-        levels = target[..., c].reshape(-1)[counted].astype(np.float64)
+        ranks = _ranks(source[inside, c], weight_s)
+        levels = target[counted, c].astype(np.float64)
         order = np.argsort(levels, kind="stable")
         levels, weights = levels[order], weight_t[order]
         middle = (np.cumsum(weights) - weights / 2) / weights.sum()
-        plane = matched[..., c].reshape(-1)
-        plane[inside] = np.interp(ranks, middle, levels)  # book: color-ranks
-        matched[..., c] = plane.reshape(source.shape[:2])
+        matched[inside, c] = np.interp(ranks, middle, levels)  # book: color-ranks
     return _where(source_mask, matched, source)
 
 

@@ -666,11 +666,8 @@ match-after, histogram, histogram-after
 
     def iterations_at(self, scale: int) -> int:
         """Return the number of iterations, or of restarts, at a scale; scales are counted from 0, the coarsest."""
-        if self.restarts:
-            return self.restarts
-        if not self.iterations_by_scale:
-            return self.iterations
-        return self.iterations_by_scale[min(scale, len(self.iterations_by_scale) - 1)]
+        counts = (self.restarts,) if self.restarts else self.iterations_by_scale or (self.iterations,)
+        return counts[min(scale, len(counts) - 1)]
 
     def check_styles(self, count: int) -> None:
         """Raise `HandstyleError` if settings for each painting do not fit the number of paintings."""

@@ -115,10 +115,11 @@ def _variation(a: Preset, b: Preset) -> list[EquivalentWeight]:
     c, d = a.config, b.config
     if not c.tv_weight:
         return []
-    own = d.tv_weight or None
-    same = VARIATIONS[c.tv].variation is VARIATIONS[d.tv].variation
-    if not d.tv_weight or not same:
-        note = f"different functions: {c.tv} and {d.tv}" if d.tv_weight else "the other has no total variation"
-        return [EquivalentWeight("total variation", c.tv_weight, None, own, note)]
-    carried = c.tv_weight * variation_factor(c.tv, c.tv_white) / variation_factor(d.tv, d.tv_white)
-    return [EquivalentWeight("total variation", c.tv_weight, carried, own)]
+    note, carried = "", None
+    if not d.tv_weight:
+        note = "the other has no total variation"
+    elif VARIATIONS[c.tv].variation is not VARIATIONS[d.tv].variation:
+        note = f"different functions: {c.tv} and {d.tv}"
+    else:
+        carried = c.tv_weight * variation_factor(c.tv, c.tv_white) / variation_factor(d.tv, d.tv_white)
+    return [EquivalentWeight("total variation", c.tv_weight, carried, d.tv_weight or None, note)]

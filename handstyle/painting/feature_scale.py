@@ -141,8 +141,7 @@ def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) 
             factor = wanted[tap] / measured[tap] if measured.get(tap) and tap in wanted else before
             number = layer.w.dtype.type
             # book: preset-rescaled
-            layers.append(replace(layer, w=layer.w * number(factor / before), b=layer.b * number(factor)))
+            layer = replace(layer, w=layer.w * number(factor / before), b=layer.b * number(factor))
             before = factor
-        else:
-            layers.append(layer)
+        layers.append(layer)
     return replace(network, layers=tuple(layers))

@@ -30,6 +30,7 @@ from handstyle.painting.color import (
 from handstyle.painting.config import StyleConfig, split_numbers
 from handstyle.painting.paper import read_paper
 
+Masks = Sequence[Array | None]  # the weight of each pixel of each picture, or None if all weights are 1
 LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114])  # BT.601
 STRETCHED = 4  # a picture that will be stretched is read at this multiple of the size at which it is used
 START_ALIASES = {"image": "content", "photo": "content", "random": "noise"}  # of other programs, and ours
@@ -229,7 +230,7 @@ def starting_picture(
     p: Array,
     convention: Convention | None = None,
     paintings: Sequence[Array] = (),
-    masks: Sequence[Array | None] = (),
+    masks: Masks = (),
     full: Size | None = None,
 ) -> Array:  # (H, W, 3) -> (H, W, 3) float64
     """Return the picture from which the optimizer starts, at the size of the photograph `p`.
@@ -286,7 +287,7 @@ def starting_picture(
 
 
 def _noise_in_colors(
-    config: StyleConfig, shape: tuple[int, ...], paintings: Sequence[Array], masks: Sequence[Array | None], rng: Any
+    config: StyleConfig, shape: tuple[int, ...], paintings: Sequence[Array], masks: Masks, rng: Any
 ) -> Array:
     moments = [color_statistics(painting, mask) for painting, mask in zip(paintings, masks, strict=True)]
     mean, covariance = (np.mean(each, axis=0) for each in zip(*moments, strict=True))
@@ -438,11 +439,7 @@ def expand_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
 
 
 def change_colors_before(
-    config: StyleConfig,
-    p: Array,
-    paintings: Sequence[Array],
-    regions: Sequence[Array | None],
-    style_masks: Sequence[Array | None],
+    config: StyleConfig, p: Array, paintings: Sequence[Array], regions: Masks, style_masks: Masks
 ) -> tuple[Array, list[Array]]:
     """Return the photograph and the paintings with their colors changed before the run, as `config.color` requires.
 

@@ -131,8 +131,7 @@ def describe_precision(network: Network) -> str:
     """
     engine = engine_of(network)
     name = "tf32 (float32, products with factors of 10 bits)" if engine.tf32 else str(network.dtype)
-    described = engine.describe()
-    return f"{name}; {described}" if described else name
+    return "; ".join(filter(None, (name, engine.describe())))
 
 
 def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:

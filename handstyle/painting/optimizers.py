@@ -124,34 +124,25 @@ def choose_optimizer(
     if config.precondition and config.optimizer in LINE_SEARCH:  # for cosine coefficients, not pixels
         minimize = partial(minimize_preconditioned, minimize, exponent=config.precondition)
     chosen = partial(minimize, **{name: value for name, value in options.items() if name in taken})
-    return chosen if config.optimizer == "lbfgsb" else partial(_minimize_on_device, chosen, config, state, files)
 
+    def minimize_on_device(objective: Objective, start: Array) -> Outcome:
+        backend, given = objective.network.backend, dict[str, Adam]()
+        v0 = backend.asarray(start, dtype=objective.network.dtype)
+        if files and is_large(v0.nbytes):
+            in_memory, v0 = v0, mapped_zeros(v0.shape, v0.dtype)
+            v0[:] = in_memory
+            del in_memory
+        if config.optimizer == "adam":
+            state.adam = state.adam or Adam(v0 * 0, v0 * 0)
+            given["start"] = state.adam
+        outcome = chosen(objective, v0, **given)
+        stopped = outcome.stopped
+        if outcome.failed and config.optimizer not in LINE_SEARCH:
+            unbounded = f"optimizer={config.optimizer!r} has no bound on its steps"
+            stopped += f"; {unbounded}: lower learning_rate={config.learning_rate:g}"
+        return replace(outcome, v=backend.to_numpy(outcome.v).astype(np.float64), stopped=stopped)
 
-def _minimize_on_device(
-    minimize: Callable[..., Outcome],
-    config: StyleConfig,
-    state: OptimizerState,
-    files: bool,
-    objective: Objective,
-    start: Array,
-) -> Outcome:
-    """Run an optimizer on the network's device and in its dtype, from a start on the host."""
-    backend = objective.network.backend
-    v0 = backend.asarray(start, dtype=objective.network.dtype)
-    if files and is_large(v0.nbytes):
-        in_memory, v0 = v0, mapped_zeros(v0.shape, v0.dtype)
-        v0[:] = in_memory
-        del in_memory
-    if config.optimizer == "adam":
-        state.adam = state.adam or Adam(v0 * 0, v0 * 0)
-        minimize = partial(minimize, start=state.adam)
-    outcome = minimize(objective, v0)
-    stopped = outcome.stopped
-    if outcome.failed and config.optimizer not in LINE_SEARCH:
-        stopped += (
-            f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
-        )
-    return replace(outcome, v=backend.to_numpy(outcome.v).astype(np.float64), stopped=stopped)
+    return chosen if config.optimizer == "lbfgsb" else minimize_on_device
 
 
 def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:

@@ -71,19 +71,6 @@ def check_files(config: StyleConfig, network: Network, photograph: Picture, sour
     starting_picture(config, coarse, network.convention, paintings, full=photograph.full_size)
 
 
-def planned_iterations(config: StyleConfig, picture: Picture) -> int:
-    """Return the number of iterations of a run at all its scales together, if none ends early.
-
-    Examples
-    --------
-    >>> photograph = Picture(np.zeros((512, 512, 3)), None, "photograph.jpg")
-    >>> planned_iterations(StyleConfig(size=512, pyramid_min_size=128, iterations=100), photograph)  # 128, 256, 512 px
-    300
-    """
-    full = size_for_photograph(config, picture)
-    return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
-
-
 def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) -> Plan:
     """Make the plan of a run: resize every picture and mask to its largest size, change colors, compute the scales.
 

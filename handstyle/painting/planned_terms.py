@@ -93,10 +93,9 @@ def planned_terms(
                 ]
                 targets = [(1 / count, each) for each in moments]
                 mask = dummy(height, width, 1) if region else None
-                counts_all = config.mask_mode == "cysmith" and mask is not None
                 if share:
                     name = f"style {tap}{suffix}"
-                    terms += terms_at(gram, tap, place, targets, mask, share, name, counts_all)
+                    terms += terms_at(gram, tap, place, targets, mask, share, name)
     if config.content_weight:
         for tap, share in config.layer_weights("content").items():
             term = ContentTerm(tap, dummy(*shapes[tap]), config.content_weight * share)

@@ -298,8 +298,7 @@ class PaintingRun:
 
     def _has_smaller_tiles(self, size: Size, why: str) -> bool:
         """Take smaller tiles, if there are any, because memory ran out at a scale."""
-        less = self.memory.with_smaller_tiles(why)
-        if less is not None:
+        if (less := self.memory.with_smaller_tiles(why)) is not None:
             self.memory, how = less, less.network.engine.name
             self.notes += [f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {how}"]
         return less is not None
@@ -349,8 +348,8 @@ class PaintingRun:
         if self.size != sizes[-1]:
             stopped += f" at {self.size[1]} x {self.size[0]} px, enlarged from there"
         if self.no_progress and ended not in FAILED:
-            rate = self.config.learning_rate
-            stopped += f"; no step made the picture better than the start: lower learning_rate={rate:g}"
+            lower = f"lower learning_rate={self.config.learning_rate:g}"
+            stopped += f"; no step made the picture better than the start: {lower}"
         return ended, stopped
 
     def _result(self, end: Outcome, size: Size) -> Result:
@@ -538,7 +537,5 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
     """
     if of not in ("content", "style"):
         raise HandstyleError(f"of={of!r}: use content or style")
-    one: dict[str, Any] = {"content_weight": 0.0, "style_weight": 1.0, "style_layers": (layer,)}
-    if of == "content":
-        one = {"content_weight": 1.0, "style_weight": 0.0, "content_layers": (layer,)}
+    one = {"content_weight": float(of == "content"), "style_weight": float(of == "style"), f"{of}_layers": (layer,)}
     return style_config({"size": 256, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0, **one}, **options)

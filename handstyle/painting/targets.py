@@ -32,6 +32,7 @@ from handstyle.painting.patch_terms import PatchSource, patch_terms
 from handstyle.painting.strength import with_style_weight
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
+Targets = list[tuple[float, Moments]]  # the moments of paintings, each with its weight
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class _Scale:
             carried = {tap: network.backend.asarray(one, dtype=network.dtype) for tap, one in squared.items()}
         elif mask is not None:
             carried = _carried(network, config, mask, taps, f"the region {region}")
-        moments_of = [
+        found = [
             self.measured.get(
                 network,
                 [one.pixels, one.mask, mask if cysmith else None],
@@ -220,8 +221,7 @@ class _Scale:
         ]
         terms = []
         for tap, share in config.layer_weights("style").items():
-            pairs = zip(paintings, moments_of, strict=True)
-            here = [(one.blend, moments[tap]) for one, moments in pairs if tap in moments]
+            here = [(one.blend, moments[tap]) for one, moments in zip(paintings, found, strict=True) if tap in moments]
             total = sum(blend for blend, _ in here)
             if not here or not share or not total:
                 continue
@@ -230,7 +230,7 @@ class _Scale:
                 parts = [target.scaled(part) for part, target in targets]
                 targets = [(1.0, sum(parts[1:], parts[0]))]
             name = f"style {tap} region {region}" if region else f"style {tap}"
-            terms += terms_at(config, tap, self.place(tap), targets, carried.get(tap), share * area, name, cysmith)
+            terms += terms_at(config, tap, self.place(tap), targets, carried.get(tap), share * area, name)
         return terms
 
 
@@ -252,14 +252,7 @@ def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) ->
 
 
 def terms_at(
-    config: StyleConfig,
-    tap: str,
-    place: Place,
-    targets: list[tuple[float, Moments]],
-    mask: Array | None,
-    share: float,
-    name: str,
-    counts_all: bool,
+    config: StyleConfig, tap: str, place: Place, targets: Targets, mask: Array | None, share: float, name: str
 ) -> list[Term]:
     """Return the terms of the style at one layer, given the paintings' moments there, each with its weight.
 
@@ -273,10 +266,11 @@ def terms_at(
     [('style relu1_1', 1.0), ('means relu1_1', 0.5)]
     """
     terms: list[Term] = []
-    patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
+    counts_all = config.mask_mode == "cysmith" and mask is not None
     factor = STYLE.get(config.style_normalization)
     scale = None if factor is None else factor(place)
-    weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `with_style_weight` has set
+    # The terms of patches are made elsewhere; `with_style_weight` has set the weight.
+    weight = 0.0 if config.style_statistic == "patches" else (config.style_weight or 0.0) * share
     if config.normalize_gradients:
         for i, (part, target) in enumerate(targets, 1):
             loss = partial(_raw_gram, target=target, channels=place.channels)
@@ -288,8 +282,7 @@ def terms_at(
         losses = tuple((part, _statistic(config.style_statistic, target, scale)) for part, target in targets)
         terms.append(DistributionTerm(tap, losses, weight, mask, name, counts_all))
     if config.means_weight:
-        relative = factor is None
-        losses = tuple(pair for part, target in targets for pair in _means(part, target, place.channels, relative))
+        losses = tuple(pair for part, target in targets for pair in _means(part, target, place.channels, scale is None))
         name = name.replace("style", "means", 1)
         terms.append(DistributionTerm(tap, losses, config.means_weight * share, mask, name))
     return terms
@@ -396,8 +389,7 @@ def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
 def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:
     # The features of all layers together take more memory than painting. A GPU has little memory but is fast, so there
     # is one forward pass for each layer.
-    tiled = tiled_features(network, p, taps)
-    if tiled is not None:
+    if (tiled := tiled_features(network, p, taps)) is not None:
         return tiled.pop
     x = preprocess_forward(network.backend.asarray(p, dtype=network.dtype), network.convention)
     if network.backend.name == "cupy":
