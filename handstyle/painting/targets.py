@@ -261,7 +261,7 @@ def terms_at(
     >>> import numpy as np
     >>> config, place = StyleConfig(style_weight=2.0, means_weight=1.0), Place(channels=4, positions=64, pixels=64)
     >>> target = moments_forward(np.random.default_rng(0).uniform(0, 1, (8, 8, 4)))
-    >>> terms = terms_at(config, "relu1_1", place, [(1.0, target)], None, 0.5, "style relu1_1", False)
+    >>> terms = terms_at(config, "relu1_1", place, [(1.0, target)], None, 0.5, "style relu1_1")
     >>> [(term.name, term.weight) for term in terms]
     [('style relu1_1', 1.0), ('means relu1_1', 0.5)]
     """
