@@ -161,8 +161,13 @@ def plain_citations(app: Sphinx, page: str, template: str, context: dict, doctre
 
 
 def number_chapters_through(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
-    """Assign section numbers as Sphinx does, then make each chapter's first number the book's."""
-    rewrite = _sphinx_numbers(collector, env)
+    """Assign section numbers as Sphinx does, then make each chapter's first number the book's.
+
+    Returns the pages whose numbers have changed: Sphinx compares its own with the book's, and would write all chapters.
+    Where a title has changed it returns all pages, since each has all titles at its side.
+    """
+    before = env.toc_secnumbers
+    _sphinx_numbers(collector, env)
     for chapter in CHAPTERS:
         if chapter.page not in env.toc_secnumbers:
             continue
@@ -174,7 +179,9 @@ def number_chapters_through(collector: TocTreeCollector, env: BuildEnvironment) 
             if reference["secnumber"]:
                 reference["secnumber"] = [chapter.number, *reference["secnumber"][1:]]
         env.titles[chapter.page]["secnumber"] = [chapter.number]
-    return rewrite
+    titles, known = {page: title.astext() for page, title in env.titles.items()}, getattr(env, "titles_known", None)
+    env.titles_known = titles
+    return [page for page in titles if titles != known or env.toc_secnumbers.get(page) != before.get(page)]
 
 
 _sphinx_numbers = TocTreeCollector.assign_section_numbers
