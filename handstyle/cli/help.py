@@ -162,7 +162,7 @@ def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
 
 
 def correct_dashes(word: str) -> str:
-    """Return a word such as ``-optimizer`` with a second dash, if it is a flag and not ``-o`` with an output.
+    """Return a flag that was typed with one dash, such as ``-optimizer``, with two; other words are returned unchanged.
 
     Examples
     --------

@@ -213,7 +213,7 @@ def all_fields() -> dict[str, _Field]:
 
 
 def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapping[str, Any] = {}) -> Any:
-    """Return an instance of a new dataclass that has the named flags as fields, all None: not typed.
+    """Return an instance of a new dataclass with the named flags as fields; all are None, which means not typed.
 
     The help shows the values in `defaults` in place of those of the configuration.
 

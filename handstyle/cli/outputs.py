@@ -15,9 +15,7 @@ from handstyle.painting.inputs import scales, size_for_photograph
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
-    """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written.
-
-    The same for settings that do not fit together.
+    """Raise `HandstyleError`, before a picture is read, if outputs cannot be written or settings do not fit together.
 
     Examples
     --------

@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with an error that says what to do where Python's says that arguments are too many.
+    """Return a function that raises an error with advice if it is called with too many arguments without a name.
 
     Examples
     --------

@@ -124,7 +124,7 @@ class Start:
 
     @staticmethod
     def follows(config: StyleConfig) -> dict[str, Any]:
-        """Return the settings changed for a frame that starts from the last one: it has one scale."""
+        """Return the settings that change for a frame that starts from the last one, which is painted at one scale."""
         return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
 
     def terms(self, network: Network, size: Size) -> list[Term]:

@@ -196,7 +196,7 @@ def style_size(config: StyleConfig, painting: Picture, p_size: Size, full: Size)
 
 
 def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
-    """Return the length in pixels of the side of a painting that the settings fix, when the picture has `p_size`.
+    """Return the length in pixels to which the settings resize a side of a painting, when the picture has `p_size`.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
 
 
 def rule_side(config: StyleConfig, size: Size) -> int:
-    """Return the length in pixels, before resizing, of the side of a painting that the settings fix.
+    """Return the length in pixels of the side of a painting to which the settings refer, before it is resized.
 
     Examples
     --------

@@ -19,7 +19,7 @@ MIN_VALUES = 3  # values along each side of a feature map; with fewer, all of th
 
 
 def picture_notes(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
-    """Return the notes of the pictures' reading, and on each that is too small for the settings or the network.
+    """Return notes for the user: those from reading the pictures, and one for each picture that is too small.
 
     Examples
     --------

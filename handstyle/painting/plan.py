@@ -51,7 +51,7 @@ class Plan:
 
 
 def check_files(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> None:
-    """Raise `HandstyleError` if a mask, the map of regions or the starting picture cannot be used, by reading them.
+    """Read the masks, the map of regions and the starting picture; raise `HandstyleError` if one cannot be used.
 
     Examples
     --------

@@ -208,7 +208,7 @@ def check_range(name: str, value: Any, hint: Any) -> None:
 
 
 def split_list(name: str, text: str) -> list[str]:
-    """Split the text of a list of values at its commas, which a path, a color or layers for a painting may have.
+    """Split a text into a list of values at its commas, unless the values themselves may contain commas, as paths do.
 
     Examples
     --------

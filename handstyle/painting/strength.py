@@ -111,7 +111,7 @@ def _loss_name(config: StyleConfig) -> str:
 
 
 def default_weight(config: StyleConfig) -> float:
-    """Return the style weight where neither a weight is given nor a curve is known.
+    """Return the style weight of strength 0.5 for a loss or a network without a calibrated curve.
 
     Examples
     --------

@@ -26,7 +26,7 @@ MODEL_MODULES = ("torch.nn", "torchvision.", "timm.", "__main__")
 
 
 class Name:
-    """A name in the table of allowed names with its function, which only instructions of the machine call.
+    """An allowed name in a pickle, with its function, which is called only by an instruction of the machine.
 
     Examples
     --------
