@@ -294,9 +294,13 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: obj
     """Read docstrings as they are meant where reStructuredText would stumble.
 
     A ``|`` is an absolute value, not a substitution. A literal, a gap and an explanation are a term and its definition.
+    Examples are code, and stay as they are.
     """
     read = []
     for line in lines:
+        if re.match(r" *(>>>|\.\.\.) ", line):
+            read.append(line)
+            continue
         pieces = re.split(r"(``.*?``|`.*?`)", line)
         line = "".join(piece if n % 2 else piece.replace("|", "\\|") for n, piece in enumerate(pieces))
         term = re.match(r"(``\S+``)( {2,})(\S.*)", line)

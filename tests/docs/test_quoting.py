@@ -135,3 +135,10 @@ def test_a_kernel_that_was_changed_stops_the_build(monkeypatch):
     monkeypatch.setattr(quoting.textwrap, "wrap", lambda *_, **__: ["int more;"])
     with pytest.raises(quoting.ExtensionError, match="was changed"):
         quoting.fit_kernel(code, 40)
+
+
+def test_examples_in_the_reference_are_shown_as_they_are():
+    book = pytest.importorskip("book", reason="the extensions of the book are not installed: pip install --group docs")
+    lines = ["Return |x|.", "", ">>> {1} | {2}", "{1, 2}", "", ">>> for x in (1 | 2,):", "...     x | 4"]
+    book.plain_docstring(None, "function", "f", None, None, lines)
+    assert lines == ["Return \\|x\\|.", "", ">>> {1} | {2}", "{1, 2}", "", ">>> for x in (1 | 2,):", "...     x | 4"]
