@@ -373,6 +373,19 @@ def test_public_names_have_examples() -> None:
     assert without_examples([path for path in sources(*WITH_EXAMPLES) if "distill" not in path.parts]) == []
 
 
+def test_a_forward_function_and_its_backward_name_each_other() -> None:
+    silent = []
+    for path in sources(*(f"handstyle/{part}" for part in ("foundations", "network", "losses", "optimize"))):
+        found = {node.name: ast.get_docstring(node) for node in tree(path).body if isinstance(node, ast.FunctionDef)}
+        for name, text in found.items():
+            other = (
+                name.replace("_forward", "_backward") if "_forward" in name else name.replace("_backward", "_forward")
+            )
+            if other != name and other in found and f"{other} : " not in (text or "").partition("See Also")[2]:
+                silent.append(f"{path.relative_to(ROOT)}: {name} does not name {other}")
+    assert silent == []
+
+
 # --- the book -------------------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,10 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     (H, W, 3) array
         `(s p[order] - mean) / std` with `s = scale / 255`; the dtype of `p`, contiguous.
 
+    See Also
+    --------
+    preprocess_backward : The gradient at the picture.
+
     Notes
     -----
     The Caffe means are those of the VGG authors' model card (Simonyan and Zisserman, "Very Deep
@@ -104,6 +108,10 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
     (H, W, 3) array
         The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
         no trace.
+
+    See Also
+    --------
+    preprocess_forward : The forward function.
 
     Examples
     --------

@@ -25,6 +25,10 @@ def content_forward(f: Array, target: Array, mask: Array | None = None) -> Array
     () array of float64
         On the device of `f`, summed in float64.
 
+    See Also
+    --------
+    content_backward : The gradient at the features.
+
     Notes
     -----
     Gatys, Ecker and Bethge (2016, "Image style transfer using convolutional neural networks", eq. 1) take half of it.
@@ -55,6 +59,10 @@ def content_backward(ds: Array | float, f: Array, target: Array, mask: Array | N
     -------
     (h, w, C) array
         The dtype of `f`.
+
+    See Also
+    --------
+    content_forward : The forward function.
 
     Examples
     --------

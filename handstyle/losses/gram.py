@@ -63,6 +63,10 @@ def moments_forward(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
     Moments
         In float64, on the device of `f`.
 
+    See Also
+    --------
+    moments_backward : The gradient at the features.
+
     Examples
     --------
     >>> import numpy as np
@@ -97,6 +101,10 @@ def moments_backward(dmoments: Moments, f: Array, mask: Array | None = None) -> 
     -------
     (h, w, C) array
         The dtype of `f`.
+
+    See Also
+    --------
+    moments_forward : The forward function.
 
     Examples
     --------

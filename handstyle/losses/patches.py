@@ -60,6 +60,10 @@ def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
     cache : (tuple of int, int, int)
         The shape of `f`, the size and the stride.
 
+    See Also
+    --------
+    patches_backward : Its adjoint.
+
     Examples
     --------
     >>> import numpy as np
@@ -90,6 +94,10 @@ def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -
     Returns
     -------
     (h, w, C) array
+
+    See Also
+    --------
+    patches_forward : The forward function.
 
     Examples
     --------

@@ -32,6 +32,10 @@ def differences_forward(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> (H-1, 
     across : (H, W-1, C) array
         Each pixel's right neighbor minus the pixel.
 
+    See Also
+    --------
+    differences_backward : Its adjoint.
+
     Examples
     --------
     >>> import numpy as np
@@ -55,6 +59,10 @@ def differences_backward(ddown: Array, dacross: Array) -> Array:  # (H-1, W, C),
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    differences_forward : The forward function.
 
     Examples
     --------

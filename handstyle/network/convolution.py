@@ -39,6 +39,10 @@ def conv3x3_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     cache : tuple
         For `conv3x3_backward`: the weights and the cache of the padding, no activation.
 
+    See Also
+    --------
+    conv3x3_backward : The gradient at the input.
+
     Notes
     -----
     Simonyan and Zisserman 2015 (arXiv 1409.1556, §2.1): 3x3, stride 1, one pixel of padding. Written as shifted
@@ -77,6 +81,10 @@ def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K),
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    conv3x3_forward : The forward function.
 
     Examples
     --------

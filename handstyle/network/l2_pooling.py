@@ -23,6 +23,10 @@ def l2_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]
         The derivative of each block by each of its pixels, ``L2_SCALE · x / norm``, (4, h, w, C), and the shape of `x`.
         Where all four are zero the norm has no derivative, and 0 is taken.
 
+    See Also
+    --------
+    l2_pool_backward : The gradient at the input.
+
     Notes
     -----
     The form of crowsonkb/style-transfer-pytorch, whose factor keeps maps about as large as under the maximum that the
@@ -56,6 +60,10 @@ def l2_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache 
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    l2_pool_forward : The forward function.
 
     Examples
     --------

@@ -29,6 +29,10 @@ def pad_forward(x: Array, mode: str = "zero") -> tuple[Array, str]:  # (H, W, C)
     cache : str
         For `pad_backward`: the mode.
 
+    See Also
+    --------
+    pad_backward : Its adjoint.
+
     Examples
     --------
     >>> import numpy as np
@@ -64,6 +68,10 @@ def pad_backward(dxpad: Array, cache: str = "zero") -> Array:  # (H+2, W+2, C), 
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    pad_forward : The forward function.
 
     Examples
     --------

@@ -28,6 +28,10 @@ def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache
         Which of the four was largest, 0 to 3 in reading order, as (h, w, C) uint8, and the shape of `x`. Of equals
         the first wins, as in PyTorch and Caffe: a choice, at a point where there is no derivative.
 
+    See Also
+    --------
+    max_pool_backward : The gradient at the input.
+
     Examples
     --------
     >>> import numpy as np
@@ -54,6 +58,10 @@ def max_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    max_pool_forward : The forward function.
 
     Examples
     --------
@@ -85,6 +93,10 @@ def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolC
     cache : tuple
         One over the number of pixels of each block, (h, w, 1), and the shape of `x`.
 
+    See Also
+    --------
+    average_pool_backward : The gradient at the input.
+
     Examples
     --------
     >>> import numpy as np
@@ -110,6 +122,10 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    average_pool_forward : The forward function.
 
     Examples
     --------

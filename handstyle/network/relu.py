@@ -21,6 +21,10 @@ def relu_forward(x: Array) -> tuple[Array, Array]:  # (...) -> (...), (...) bool
     cache : array of bool
         Where `x` was positive. (The engines in ``kernels/`` keep one bit a value.)
 
+    See Also
+    --------
+    relu_backward : The gradient at the input.
+
     Examples
     --------
     >>> import numpy as np
@@ -46,6 +50,10 @@ def relu_backward(dy: Array, cache: Array) -> Array:  # (...), (...) bool -> (..
     -------
     array
         As `dy`.
+
+    See Also
+    --------
+    relu_forward : The forward function.
 
     Examples
     --------

@@ -156,6 +156,10 @@ def sequence_forward(  # (H, W, C), {tap} -> {tap: (h, w, c)}, caches
     HandstyleError
         If a tap names no layer.
 
+    See Also
+    --------
+    sequence_backward : The gradient at the input.
+
     Examples
     --------
     >>> import numpy as np
@@ -199,6 +203,10 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
     ------
     HandstyleError
         If a gradient is given for a layer that the forward sweep did not reach, or none for the deepest.
+
+    See Also
+    --------
+    sequence_forward : The forward function.
 
     Examples
     --------
