@@ -85,7 +85,7 @@ class _RunFollower:
 def follow_run(
     output: Path, config: StyleConfig, run: RunConfig, title: str, photograph: Picture
 ) -> Iterator[_RunFollower]:
-    """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, without its display.
+    """Lock the checkpoint, defer signals, start the preview, and yield the run's callback; its display is unset.
 
     Examples
     --------

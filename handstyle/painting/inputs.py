@@ -210,7 +210,9 @@ def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
 
 
 def rule_side(config: StyleConfig, size: Size) -> int:
-    """Return the length in pixels of the side of a painting to which the settings refer, before it is resized.
+    """Return the length in pixels of the side of a painting that `size_rule` names, before it is resized.
+
+    With `style_size` it is the long side.
 
     Examples
     --------

@@ -146,7 +146,7 @@ def choose_optimizer(
 
 
 def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
-    """Return whether an optimizer without a line search found no picture better than its start.
+    """Return whether an optimizer without a line search failed to improve on its start.
 
     Parameters
     ----------
