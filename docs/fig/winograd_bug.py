@@ -4,19 +4,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from fig.common import command, photograph, save, show
-from handstyle.kernels.winograd_matrices import transforms
-from handstyle.kernels.winograd_plain import cut_tiles, join_tiles, on_both_sides, winograd_forward
-from tests.mutants.catalogue import tiles_rounded_down
+from handstyle.kernels.winograd_plain import winograd_forward
+from tests.mutants.catalogue import points_in_two_orders, tiles_rounded_down
 
 EMBOSS = np.array([[-1.0, -1, 0], [-1, 1, 1], [0, 1, 1]])[:, :, None, None]
-
-
-def two_papers(x, w, m=4):
-    """Convolve with the points 1 and -1 exchanged in one of the matrices."""
-    BT, G, AT = transforms(m)
-    order = [0, 2, 1, *range(3, m + 2)]
-    M = on_both_sides(BT, cut_tiles(x, m)) @ on_both_sides(G[order], w)
-    return join_tiles(on_both_sides(AT, M), *x.shape[:2])
 
 
 def main(out, quick=True):
@@ -28,7 +19,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
     found = {
         "right": right,
-        "points in two orders": two_papers(x, EMBOSS),
+        "points in two orders": points_in_two_orders(x, EMBOSS, 4),
         "tiles rounded down: a corner": corner,
         "kernel turned": turned,
     }

@@ -37,6 +37,11 @@ def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     cache : tuple
         The kernels and `m`, for `winograd_backward`.
 
+    See Also
+    --------
+    winograd_backward : Its adjoint.
+    handstyle.network.convolution.conv3x3_forward : The same by nine shifted products.
+
     Notes
     -----
     ``y = Aᵀ [(G w Gᵀ) * (Bᵀ x B)] A`` for each tile, summed over the input channels (Lavin and Gray, arXiv 1509.09308,
@@ -70,6 +75,10 @@ def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), c
     Returns
     -------
     (H, W, C) array
+
+    See Also
+    --------
+    winograd_forward : The convolution.
 
     Examples
     --------

@@ -9,7 +9,8 @@ import numpy as np
 
 from handstyle.foundations.backend import namespace
 from handstyle.foundations.image import preprocess_backward, preprocess_forward, resize
-from handstyle.kernels.winograd_plain import correlate_tiles
+from handstyle.kernels.winograd_matrices import transforms
+from handstyle.kernels.winograd_plain import correlate_tiles, cut_tiles, join_tiles, on_both_sides
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.patches import patches_backward
@@ -89,6 +90,13 @@ def tiles_rounded_down(x, w, m):
     down, across = H // m * m, W // m * m
     y[:down, :across] = correlate_tiles(x, w, m)[:down, :across]
     return y
+
+
+def points_in_two_orders(x, w, m):
+    BT, G, AT = transforms(m)
+    order = [0, 2, 1, *range(3, m + 2)]
+    M = on_both_sides(BT, cut_tiles(x, m)) @ on_both_sides(G[order], w)
+    return join_tiles(on_both_sides(AT, M), *x.shape[:2])
 
 
 def weight_gradient_without_the_border(dy, x, padding="zero"):

@@ -125,7 +125,9 @@ def winograd(candidate: Callable[..., Array]) -> Reports:
         adjoint = check_adjoint(lambda u: candidate(u, w, 4), lambda v: candidate(v, turned, 4), x)
         definition = same("definition", candidate(x, w, 4), slow_convolution(x, w, np.zeros(5)), 1e-12)
         reports |= {f"adjoint{words}": adjoint, f"definition{words}": definition}
-    return reports
+    identity = np.zeros((3, 3, 3, 3))
+    identity[1, 1] = np.eye(3)  # a first test that comes to mind
+    return reports | {"definition, identity kernel": same("definition", candidate(x, identity, 4), x, 1e-12)}
 
 
 def weight_gradient(candidate: Callable[..., Array]) -> Reports:

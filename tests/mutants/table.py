@@ -111,6 +111,14 @@ MUTANTS = [
         "a good picture, its lower edge hardly painted: there the deep layers have no values",
     ),
     Mutant(
+        catalogue.points_in_two_orders,
+        "correlate_tiles",
+        "the points 1 and −1 of Winograd's matrices for kernel and input stand in different orders, as two papers have",
+        ("adjoint", "definition", "adjoint, sides that fit", "definition, sides that fit"),
+        ("definition, identity kernel",),
+        f"{PHOTOGRAPH}: the line search fails at once",
+    ),
+    Mutant(
         catalogue.weight_gradient_without_the_border,
         "conv3x3_weight_gradient",
         "the padding is forgotten where the weights look at it",

@@ -15,6 +15,7 @@ WRONG_LINES: dict[str, tuple[str, ...]] = {
     "border_wraps_around": ("xp.roll",),
     "kernel_flipped": ("w[::-1, ::-1]",),
     "tiles_rounded_down": ("H // m * m",),
+    "points_in_two_orders": ("G[order]",),
     "weight_gradient_without_the_border": ("inner = dy[1:-1, 1:-1]",),
     "bias_gradient_averaged": ("dy.mean",),
     # rectifier and pooling
