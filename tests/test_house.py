@@ -120,8 +120,9 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # own, by name. A part that must grow says so by raising its number here.
 #
 # Where the first number is not the design's, the design's stands beside it. What is above it:
-# losses: the terms, which the design counted in optimize before it moved them here;
-# optimize: what each optimizer does for checkpoints, for files mapped into memory and for an early stop.
+# losses: the protocol of terms (35 lines), which stood in optimize when the design counted;
+# optimize: what later features put into every optimizer: a checkpoint and its checks, vectors in files, an early stop,
+# and how a run ended.
 
 
 class Part(NamedTuple):
