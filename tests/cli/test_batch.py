@@ -114,12 +114,12 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     whole = handstyle.cli.batch.paint
     begun = []
 
-    def cut_short(content, styles, output, *others, **more):
+    def cut_short(going, loaded, output, settings):
         begun.append(output.name)
         if len(begun) == 2:
             checkpoint_path(output).write_bytes(b"begun")
             return 130
-        return whole(content, styles, output, *others, **more)
+        return whole(going, loaded, output, settings)
 
     monkeypatch.setattr(handstyle.cli.batch, "paint", cut_short)
     status, lines, _ = told()
@@ -129,10 +129,11 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     assert (tmp_path / "out/index.html").exists()
     taken = []
 
-    def note(content, styles, output, config, network, loaded, run, measured):
-        taken.append(run.resume)
-        if run.resume:
-            run.resume.unlink()
+    def note(going, loaded, output, settings):
+        resume = settings.run.resume
+        taken.append(resume)
+        if resume:
+            resume.unlink()
         return 0
 
     monkeypatch.setattr(handstyle.cli.batch, "paint", note)
