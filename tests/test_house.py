@@ -351,12 +351,12 @@ WITH_EXAMPLES = (
 )
 
 
-def owes_example(node: ast.stmt, path: Path) -> bool:
-    """Return whether a definition is a public function or class that is called; in the kernels, with parameters."""
+def owes_example(node: ast.stmt) -> bool:
+    """Return whether a definition is a public function or class that is called."""
     if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
         return False
     if isinstance(node, ast.FunctionDef):
-        return "kernels" not in path.parts or "Parameters\n---" in (ast.get_docstring(node) or "")
+        return True
     # An exception is raised and caught, and a protocol is what others implement.
     return not any(ast.unparse(base).endswith(("Error", "Exception", "Protocol", "Interrupt")) for base in node.bases)
 
@@ -366,7 +366,7 @@ def without_examples(paths: list[Path]) -> list[str]:
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in paths
         for node in tree(path).body
-        if owes_example(node, path) and not re.search(r">>> |\$ handstyle|code-block::", ast.get_docstring(node) or "")
+        if owes_example(node) and not re.search(r">>> |\$ handstyle|code-block::", ast.get_docstring(node) or "")
     ]
 
 

@@ -40,7 +40,16 @@ _task_lock = threading.Lock()  # held by a worker during a task: an engine must 
 
 
 def weights_digest(layers: tuple[Layer, ...]) -> str:
-    """Return the SHA-256 digest of all weights of a network, in hexadecimal."""
+    """Return the SHA-256 digest of all weights of a network, in hexadecimal.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = [build_network(random_weights(seed=seed, deepest="conv1_1")).layers for seed in (0, 0, 1)]
+    >>> first, same, other = map(weights_digest, layers)
+    >>> first == same, first == other
+    (True, False)
+    """
     found = hashlib.sha256()
     for layer in layers:
         if isinstance(layer, Convolution):
@@ -109,13 +118,13 @@ class SharedJob:
         return f"the worker {import_module('distributed').get_worker().address}"
 
 
-def run_step(shared: SharedJob, step: Step, tile: PictureTile, p: Array, common: Any) -> Any:
+def _run_step(shared: SharedJob, step: Step, tile: PictureTile, p: Array, common: Any) -> Any:
     """Call ``step(job, tile, p, common)`` with the shared job, in a worker."""
     with _task_lock:
         return step(shared.local_job, tile, p, common)
 
 
-def run_on_network(shared: SharedJob, work: Callable[..., Any], *arguments: Any) -> Any:
+def _run_on_network(shared: SharedJob, work: Callable[..., Any], *arguments: Any) -> Any:
     """Call ``work(network, *arguments)`` with the network of the shared job, in a worker."""
     with _task_lock:
         return work(shared.local_job.network, *arguments)
@@ -181,7 +190,7 @@ class Cluster:
         job = self._network_job
 
         def submit() -> Any:
-            return self._submit(run_on_network, self._shared_job(job), work, *arguments)
+            return self._submit(_run_on_network, self._shared_job(job), work, *arguments)
 
         futures = [submit()]
         return partial(self._retry, lambda: (futures.pop() if futures else submit()).result())
@@ -236,7 +245,7 @@ class Cluster:
     def _submit_tile(self, step: Step, job: TileJob, tile: PictureTile, p: Array, common: Any) -> Any:
         crop = p[tile.crop].astype(job.network.dtype)
         self.sent += crop.nbytes
-        return self._submit(run_step, self._shared_job(job), step, tile, crop, common)
+        return self._submit(_run_step, self._shared_job(job), step, tile, crop, common)
 
     def _shared_job(self, job: TileJob) -> Any:
         if self._shared is None or self._shared[0] is not job:
@@ -284,7 +293,7 @@ def is_single_tile(network: Network, shape: Shape) -> bool:
     return isinstance(engine, TileEngine) and isinstance(engine.workers, Cluster) and max(shape[:2]) <= engine.side
 
 
-def pin_to_cores(dask_worker: Any, cores: list[int], workers: int) -> None:
+def _pin_to_cores(dask_worker: Any, cores: list[int], workers: int) -> None:
     """Restrict a worker process on this machine to its share of the processor cores."""
     own = cores[int(dask_worker.name) % workers :: workers]
     os.sched_setaffinity(0, own or cores)
@@ -325,7 +334,7 @@ def connect_cluster(address: str) -> Iterator[Cluster]:
 
         class Pin(distributed.WorkerPlugin):  # type: ignore[misc, name-defined]
             def setup(self, worker: Any) -> None:
-                pin_to_cores(worker, cores, workers)
+                _pin_to_cores(worker, cores, workers)
 
         with (
             import_module("dask").config.set(DASK_SETTINGS),

@@ -58,7 +58,13 @@ LOWERED = Tile(0, 0)  # stands for convolution by lowering (im2col), which has n
 
 
 def ceil_div(a: int, b: int) -> int:
-    """Return a / b, rounded up."""
+    """Return a / b, rounded up.
+
+    Examples
+    --------
+    >>> ceil_div(7, 2), ceil_div(8, 2)
+    (4, 4)
+    """
     return -(-a // b)
 
 
@@ -180,7 +186,13 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
 
 
 def pool_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Return the cost of 2x2 pooling of a (H, W, C) map that is in the cache, or of its adjoint."""
+    """Return the cost of 2x2 pooling of a (H, W, C) map that is in the cache, or of its adjoint.
+
+    Examples
+    --------
+    >>> pool_cost(4, 4, 8, itemsize=4).moved  # a quarter of the map: 4 * 4 * 8 * 4 / 4 bytes
+    128
+    """
     # four passes over the map in the cache; a quarter of its size is written to memory
     return Cost(cached=4 * itemsize * H * W * C, moved=itemsize * H * W * C // 4)
 
@@ -200,13 +212,25 @@ def moments_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
 
 
 def patches_cost(n: int, m: int, values: int, itemsize: int) -> Cost:
-    """Return the cost of finding the nearest of m patches to each of n patches, of `values` numbers each."""
+    """Return the cost of finding the nearest of m patches to each of n patches, of `values` numbers each.
+
+    Examples
+    --------
+    >>> patches_cost(n=100, m=50, values=9, itemsize=4).products  # 2 * 100 * 50 * 9
+    90000
+    """
     # one matrix product, and eight passes over the n patches
     return Cost(2 * n * m * values, 0, 4 * itemsize * n * m, itemsize * (8 * n + m) * values)
 
 
 def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Return the cost of the squared distance of two (H, W, C) maps and of its gradient."""
+    """Return the cost of the squared distance of two (H, W, C) maps and of its gradient.
+
+    Examples
+    --------
+    >>> content_cost(4, 4, 8, itemsize=4).moved  # ten times 4 * 4 * 8 * 4 bytes
+    5120
+    """
     # ten passes over memory
     return Cost(moved=10 * itemsize * H * W * C)
 

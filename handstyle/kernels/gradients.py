@@ -132,13 +132,33 @@ class TermGradients:
 
 
 def has_plain_moments(term: Term) -> TypeGuard[MomentsTerm]:
-    """Return whether a term measures moments and spreads their gradient with the unchanged methods of `MomentsTerm`."""
+    """Return whether a term measures moments and spreads their gradient with the unchanged methods of `MomentsTerm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.content import ContentTerm
+    >>> from handstyle.losses.gram import Moments, StyleTerm
+    >>> has_plain_moments(StyleTerm("relu1_1", Moments(1.0, np.zeros(2), np.eye(2))))
+    True
+    >>> has_plain_moments(ContentTerm("relu1_1", np.ones((2, 2, 2))))
+    False
+    """
     kind = type(term)
     return issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure and kind.spread is MomentsTerm.spread
 
 
 def scaled_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """Return the terms with their scales; for that of a content term, no array of the whole target's size is made."""
+    """Return the terms with their scales; for that of a content term, no array of the whole target's size is made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.content import ContentTerm
+    >>> (term,) = scaled_terms([ContentTerm("relu1_1", np.array([[[3.0, 4.0]]]))])
+    >>> term.scale  # 1 / (3² + 4²)
+    0.04
+    """
     return tuple(map(_scaled, terms))
 
 

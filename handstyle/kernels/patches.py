@@ -9,7 +9,15 @@ PATCH_MAPS = 3  # arrays of the size of all patches that a term allocates: patch
 
 
 def working_values(term: PatchTerm, shape: tuple[int, ...]) -> int:
-    """Return how many values a patch term's temporary arrays have, for features of a shape."""
+    """Return how many values a patch term's temporary arrays have, for features of a shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> term = PatchTerm("relu1_1", [np.zeros((8, 8, 4))])
+    >>> working_values(term, (8, 8, 4)) > 36 * 36  # at least the products of 6 x 6 patches with as many others
+    True
+    """
     own, bank, values = term.counts(shape)
     return PATCH_MAPS * own * values + 2 * min(own * bank, PRODUCTS_AT_ONCE)
 

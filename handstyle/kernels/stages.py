@@ -114,7 +114,16 @@ def split_stages(
 
 
 def check_dtypes(kernels: str, layers: tuple[Layer, ...], x: Array) -> None:
-    """Raise `HandstyleError` unless the picture is of float32 or float64, and the weights of the same dtype."""
+    """Raise `HandstyleError` unless the picture is of float32 or float64, and the weights of the same dtype.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_dtypes("auto", (), np.zeros((2, 2, 3), np.float16))
+    ... except HandstyleError as error:
+    ...     print(error)
+    kernels='auto' compute in float32 or float64, not float16
+    """
     if x.dtype not in (np.float32, np.float64):
         raise HandstyleError(f"kernels={kernels!r} compute in float32 or float64, not {x.dtype}")
     for layer in layers:
@@ -136,7 +145,13 @@ def _can_be_fused(pool: Layer, H: int, W: int, odd_sides: bool) -> bool:
 
 
 def describe_methods(chosen: Mapping[str, str]) -> list[str]:
-    """Return a text ``method: names`` for each method, with the names of the convolutions that used it."""
+    """Return a text ``method: names`` for each method, with the names of the convolutions that used it.
+
+    Examples
+    --------
+    >>> describe_methods({"conv1_1": "im2col", "conv1_2": "tiles 4 x 4", "conv2_1": "tiles 4 x 4"})
+    ['im2col: conv1_1', 'tiles 4 x 4: conv1_2, conv2_1']
+    """
     by_method: dict[str, list[str]] = {}
     for name, method in chosen.items():
         by_method.setdefault(method, []).append(name)

@@ -371,13 +371,28 @@ class TileJob:
 
 
 def photograph_of(term: Term) -> Photograph | None:
-    """Return a term's photograph if its features are computed again for each tile."""
+    """Return a term's photograph if its features are computed again for each tile.
+
+    Examples
+    --------
+    >>> from handstyle.losses.content import ContentTerm
+    >>> photograph = Photograph(np.zeros((64, 64, 3)), shape=(64, 64, 16))
+    >>> photograph_of(with_target(ContentTerm("relu1_1", np.zeros((64, 64, 16)), scale=1.0), photograph)) is photograph
+    True
+    """
     target = getattr(term.inner if isinstance(term, NormalizedTerm) else term, "target", None)
     return target if isinstance(target, Photograph) else None
 
 
 def with_target(term: Term, target: Any) -> Term:
-    """Return a content term, normalized or not, with another target."""
+    """Return a content term, normalized or not, with another target.
+
+    Examples
+    --------
+    >>> term = with_target(ContentTerm("relu1_1", np.zeros((2, 2, 4)), scale=1.0), np.ones((2, 2, 4)))
+    >>> float(term.target.sum())
+    16.0
+    """
     if isinstance(term, NormalizedTerm):
         return replace(term, inner=with_target(term.inner, target))
     return replace(term, target=target)  # type: ignore[type-var]
@@ -388,7 +403,19 @@ Step = Callable[[TileJob, PictureTile, Array, Any], Any]
 
 
 def measure_tile(job: TileJob, tile: PictureTile, p: Array, common: None = None) -> list[Statistic]:
-    """Do the first pass for a tile: return the statistic of every term over the values that the tile owns."""
+    """Do the first pass for a tile: return the statistic of every term over the values that the tile owns.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16)))
+    >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+    >>> tile = job.tiling.tiles[0]
+    >>> (statistic,) = measure_tile(job, tile, np.ones(tile.shape, np.float32))
+    >>> float(statistic.count)  # the pixels that the tile owns
+    400.0
+    """
     terms = job.terms_of(tile)
     features, _ = job.features(p)
     statistics = []
@@ -400,7 +427,14 @@ def measure_tile(job: TileJob, tile: PictureTile, p: Array, common: None = None)
 
 
 def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> statistic
-    """Measure a term's statistic on a part of its features; moments on the host are summed strip by strip."""
+    """Measure a term's statistic on a part of its features; moments on the host are summed strip by strip.
+
+    Examples
+    --------
+    >>> f = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> measure(StyleTerm("relu1_1", Moments(1.0, np.zeros(2), np.eye(2))), f, (slice(0, 1), slice(0, 2))).sums
+    array([4., 6.])
+    """
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if not (has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)
@@ -454,7 +488,15 @@ def magnitude_tile(job: TileJob, tile: PictureTile, p: Array, gradients: list[St
 
 
 def magnitude(term: Term, ds: Statistic, f: Array, where: Window) -> Array:  # -> (2,)
-    """Return the sum of the magnitudes of a normalized term's gradient and their number, or zeros for other terms."""
+    """Return the sum of the magnitudes of a normalized term's gradient and their number, or zeros for other terms.
+
+    Examples
+    --------
+    >>> term = NormalizedTerm(ContentTerm("relu1_1", np.zeros((1, 2, 1)), scale=1.0), weight=1.0)
+    >>> f, where = np.array([[[1.0], [-3.0]]]), (slice(0, 1), slice(0, 2))
+    >>> magnitude(term, np.float64(1.0), f, where)  # the gradient is 2 and -6
+    array([8., 2.])
+    """
     xp = namespace(f)
     if not isinstance(term, NormalizedTerm):
         return xp.zeros(2)  # type: ignore[no-any-return]
@@ -485,7 +527,16 @@ class Spread(NamedTuple):
 
 
 def add_spread(term: Term, first_pass: Spread, f: Array, where: Window, df: Array) -> None:  # (h, w, C), (h, w, C)
-    """Add a term's weighted gradient at a part of its features to `df`."""
+    """Add a term's weighted gradient at a part of its features to `df`.
+
+    Examples
+    --------
+    >>> f, where = np.array([[[1.0], [-3.0]]]), (slice(0, 1), slice(0, 2))
+    >>> term, df = ContentTerm("relu1_1", np.zeros((1, 2, 1)), scale=1.0), np.full((1, 2, 1), 100.0)
+    >>> add_spread(term, Spread(np.float64(1.0), 0.5), f, where, df)
+    >>> df.ravel().tolist()  # half of 2 and -6 was added
+    [101.0, 97.0]
+    """
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if has_plain_moments(inner) and isinstance(f, np.ndarray):
         ds = first_pass.ds.scaled(float(first_pass.factor))
@@ -495,7 +546,15 @@ def add_spread(term: Term, first_pass: Spread, f: Array, where: Window, df: Arra
 
 
 def spread(term: Term, first_pass: Spread, f: Array, where: Window) -> Array:  # (h, w, C) -> (h, w, C)
-    """Return a term's weighted gradient at a part of its features."""
+    """Return a term's weighted gradient at a part of its features.
+
+    Examples
+    --------
+    >>> f, where = np.array([[[1.0], [-3.0]]]), (slice(0, 1), slice(0, 2))
+    >>> term = ContentTerm("relu1_1", np.zeros((1, 2, 1)), scale=1.0)
+    >>> spread(term, Spread(np.float64(1.0), 0.5), f, where).ravel().tolist()  # half of 2 and -6
+    [1.0, -3.0]
+    """
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     df: Array = inner.spread(first_pass.ds, f, where)
     weighted: Array = df * namespace(df).asarray(first_pass.factor, dtype=df.dtype)
@@ -549,7 +608,18 @@ class OwnGradients(Mapping[str, Array]):
 
 
 def spread_tile(job: TileJob, tile: PictureTile, p: Array, first_pass: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
-    """Do the second pass for a tile: return the gradient at the tile's crop of the picture."""
+    """Do the second pass for a tile: return the gradient at the tile's crop of the picture.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> term = ContentTerm("relu1_1", np.zeros((40, 20, 16), np.float32), scale=1.0)
+    >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+    >>> tile = job.tiling.tiles[0]
+    >>> spread_tile(job, tile, np.ones(tile.shape, np.float32), [Spread(np.float64(1.0), 1.0)]).shape
+    (21, 20, 3)
+    """
     terms = job.terms_of(tile)
     features, caches = job.features(p)
     dx = job.network.backward(OwnGradients(job, terms, tile, features, first_pass), caches)
@@ -636,7 +706,13 @@ class Sequential:
 
 
 def add_lists(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
-    """Return the elementwise sums of two lists of statistics."""
+    """Return the elementwise sums of two lists of statistics.
+
+    Examples
+    --------
+    >>> add_lists([1.0, 2.0], [10.0, 20.0])
+    [11.0, 22.0]
+    """
     return [one + other for one, other in zip(a, b, strict=True)]
 
 
@@ -847,12 +923,28 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
 
 
 def gradient_bytes(network: Network, shape: Shape) -> int:
-    """Return the bytes for gradients of the picture that are included in a forecast; 0 if there are no tiles."""
+    """Return the bytes for gradients of the picture that are included in a forecast; 0 if there are no tiles.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> gradient_bytes(network, (64, 64, 3)), gradient_bytes(by_tiles(network, 32), (64, 64, 3)) // (3 * 64 * 64)
+    (0, 16)
+    """
     return GRADIENT_BYTES * math.prod(shape) if max(shape[:2]) > tile_side(network) > 0 else 0
 
 
 def target_bytes_in_files(network: Network, terms: Sequence[Term], shape: Shape) -> int:
-    """Return the bytes of the files in which the terms' targets lie during a run; 0 without tiles."""
+    """Return the bytes of the files in which the terms' targets lie during a run; 0 without tiles.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = by_tiles(build_network(random_weights(deepest="conv1_1")), 32)
+    >>> target_bytes_in_files(network, [ContentTerm("relu1_1", np.ones((64, 64, 16)))], (64, 64, 3))  # it is small
+    0
+    """
     tiled = max(shape[:2]) > tile_side(network) > 0
     return sum(target_file(term, network) for term in terms) if tiled else 0
 
@@ -887,31 +979,76 @@ def by_tiles(network: Network, side: int, *, recompute: bool | None = None) -> N
 
 
 def with_kept_features(network: Network, kept_bytes: int) -> Network:
-    """Return a network whose `TileEngine` may keep features in `kept_bytes`; without tiles, the network itself."""
+    """Return a network whose `TileEngine` may keep features in `kept_bytes`; without tiles, the network itself.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> with_kept_features(by_tiles(network, 32), 1 << 20).engine.kept_bytes
+    1048576
+    >>> with_kept_features(network, 1 << 20) is network
+    True
+    """
     engine = engine_of(network)
     return network.with_kernels(replace(engine, kept_bytes=kept_bytes)) if isinstance(engine, TileEngine) else network
 
 
 def tile_side(network: Network) -> int:
-    """Return the side in pixels of the tiles of a network's engine; 0 if it has no tiles."""
+    """Return the side in pixels of the tiles of a network's engine; 0 if it has no tiles.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> tile_side(network), tile_side(by_tiles(network, 32))
+    (0, 32)
+    """
     engine = engine_of(network)
     return engine.side if isinstance(engine, TileEngine) else 0
 
 
 def recomputes_photograph(network: Network) -> bool:
-    """Return whether a network computes a photograph's features again for each tile."""
+    """Return whether a network computes a photograph's features again for each tile.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> recomputes_photograph(network), recomputes_photograph(by_tiles(network, 32, recompute=True))
+    (False, True)
+    """
     engine = engine_of(network)
     return isinstance(engine, TileEngine) and engine.recompute
 
 
 def inner_engine(network: Network) -> Engine:
-    """Return the engine that computes each tile; if a network has no tiles, its engine."""
+    """Return the engine that computes each tile; if a network has no tiles, its engine.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> inner_engine(by_tiles(network, 32)) is network.engine
+    True
+    """
     engine = engine_of(network)
     return engine.inner if isinstance(engine, TileEngine) else engine
 
 
 def assemble_maps(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts: Iterable[Features]) -> Features:
-    """Return a picture's feature maps, put together from those of its tiles; large ones are mapped from files."""
+    """Return a picture's feature maps, put together from those of its tiles; large ones are mapped from files.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, p = build_network(random_weights(deepest="conv1_1")), np.ones((40, 20, 3), np.float32)
+    >>> tiling = Tiling(network.layers, ["relu1_1"], 40, 20, side=24)
+    >>> parts = [network.forward(p[tile.crop], ["relu1_1"])[0] for tile in tiling.tiles]
+    >>> f = assemble_maps(tiling, network.layers, p.shape, parts)["relu1_1"]
+    >>> np.allclose(f, network.forward(p, ["relu1_1"])[0]["relu1_1"], atol=1e-6)
+    True
+    """
     maps: Features = {}
     for tile, features in zip(tiling.tiles, parts, strict=True):
         for tap in list(features):
@@ -924,7 +1061,14 @@ def assemble_maps(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts
 
 
 def map_size(layers: tuple[Layer, ...], tap: str, shape: Shape) -> tuple[int, int]:
-    """Return height and width of the features at the layer `tap`, for a picture of `shape`."""
+    """Return height and width of the features at the layer `tap`, for a picture of `shape`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> map_size(build_network(random_weights()).layers, "relu3_1", (100, 60, 3))  # after two pools
+    (25, 15)
+    """
     H, W = shape[:2]
     for layer in layers:
         if isinstance(layer, Pool):
@@ -1008,7 +1152,13 @@ def tiled_moments(
 
 
 def empty_map(shape: Shape, like: Array) -> Array:  # -> (h, w, C)
-    """Return an uninitialized array for a feature map; a large one on the host is a file mapped into memory."""
+    """Return an uninitialized array for a feature map; a large one on the host is a file mapped into memory.
+
+    Examples
+    --------
+    >>> empty_map((4, 6, 8), like=np.zeros(1, np.float32)).shape
+    (4, 6, 8)
+    """
     if isinstance(like, np.ndarray) and is_large(math.prod(shape) * like.itemsize):
         with suppress(OutOfMemoryError):
             return mapped_zeros(shape, like.dtype)
@@ -1120,6 +1270,13 @@ def factor_of(term: Term, sums: Array | None) -> Any:
     """Return the factor of a term's gradient: its weight or, for a normalized term, weight over mean magnitude.
 
     `sums` has the sum of the magnitudes of a normalized term's gradient and the number of its values.
+
+    Examples
+    --------
+    >>> term = ContentTerm("relu1_1", np.zeros((1, 2, 1)), weight=10.0, scale=1.0)
+    >>> normalized = NormalizedTerm(term, weight=10.0)
+    >>> factor_of(term, None), round(float(factor_of(normalized, np.array([8.0, 2.0]))), 6)  # 10 / (8 / 2)
+    (10.0, 2.5)
     """
     if sums is None or not isinstance(term, NormalizedTerm):
         return float(term.weight)
@@ -1127,14 +1284,29 @@ def factor_of(term: Term, sums: Array | None) -> Any:
 
 
 def needs_whole_picture(term: Term) -> bool:
-    """Return whether a term is a function of the picture that cannot be evaluated on strips of rows."""
+    """Return whether a term is a function of the picture that cannot be evaluated on strips of rows.
+
+    Examples
+    --------
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> needs_whole_picture(VariationTerm())
+    False
+    >>> needs_whole_picture(VariationTerm(function=lambda p: (p.sum(), p * 0 + 1)))
+    True
+    """
     # A normalized variation is measured like any term, and neighbors in two strips have no difference in either.
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     return isinstance(inner, VariationTerm) and (inner is not term or divisor_of(inner) is None)
 
 
 def divisor_of(term: VariationTerm) -> Callable[[Shape], int] | None:
-    """Return the function in `DIVISORS` for a term, or None."""
+    """Return the function in `DIVISORS` for a term, or None.
+
+    Examples
+    --------
+    >>> divisor_of(VariationTerm())((2, 3, 1))  # 3 pairs down, 4 across
+    7
+    """
     return next((divisor for function, divisor in DIVISORS if function is term.function), None)
 
 
@@ -1193,7 +1365,17 @@ def variation_by_strips(
 
 
 def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
-    """Return a copy of a term with its target and mask cut to the part that a tile computes."""
+    """Return a copy of a term with its target and mask cut to the part that a tile computes.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = build_network(random_weights(deepest="conv1_1")).layers
+    >>> tiling = Tiling(layers, ["relu1_1"], 40, 20, side=24)
+    >>> term = ContentTerm("relu1_1", np.zeros((40, 20, 16)), scale=1.0)
+    >>> cut_term(term, tiling.tiles[0], tiling).target.shape[:2] == tiling.tiles[0].shape[:2]
+    True
+    """
     if isinstance(term, NormalizedTerm):
         return replace(term, inner=cut_term(term.inner, tile, tiling))
     stride = tiling.strides.get(term.tap, 1)
@@ -1206,13 +1388,28 @@ def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
 
 
 def is_content(term: Term) -> bool:
-    """Return whether a term compares the picture with a photograph's features at a layer."""
+    """Return whether a term compares the picture with a photograph's features at a layer.
+
+    Examples
+    --------
+    >>> is_content(ContentTerm("relu4_2", np.ones((2, 2, 4)))), is_content(VariationTerm())
+    (True, False)
+    """
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     return isinstance(inner, ContentTerm) and inner.tap != PICTURE
 
 
 def term_bytes_in_memory(term: Term, network: Network) -> int:
-    """Return the bytes of a term's target and mask in memory, without those in files or computed again."""
+    """Return the bytes of a term's target and mask in memory, without those in files or computed again.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> term = ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)
+    >>> term_bytes_in_memory(term, network)  # 4 * 8 * 8 * 16
+    4096
+    """
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     elsewhere = is_content(term) and (recomputes_photograph(network) or target_file(term, network))
     parts = [getattr(inner, "mask", None), None if elsewhere else getattr(inner, "target", None)]
@@ -1220,7 +1417,15 @@ def term_bytes_in_memory(term: Term, network: Network) -> int:
 
 
 def target_file(term: Term, network: Network) -> int:
-    """Return the size in bytes of the file that holds a term's target, or 0 if it is in memory; see `empty_map`."""
+    """Return the size in bytes of the file that holds a term's target, or 0 if it is in memory; see `empty_map`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> target_file(ContentTerm("relu1_1", np.zeros((8, 8, 16)), scale=1.0), network)  # which is in memory
+    0
+    """
     if not is_content(term) or recomputes_photograph(network) or network.backend.name == "cupy":
         return 0
     target = (term.inner if isinstance(term, NormalizedTerm) else term).target  # type: ignore[attr-defined]

@@ -95,7 +95,14 @@ def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), c
 
 
 def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C, K) -> (H, W, K)
-    """Return the correlation of a map with 3x3 kernels: cut into tiles, transform, multiply, transform back, join."""
+    """Return the correlation of a map with 3x3 kernels: cut into tiles, transform, multiply, transform back, join.
+
+    Examples
+    --------
+    >>> x, w = np.ones((4, 4, 1)), np.ones((3, 3, 1, 1))
+    >>> correlate_tiles(x, w, m=2)[..., 0].round(6).tolist()  # 4, 6 or 9 neighbors in the map
+    [[4.0, 6.0, 6.0, 4.0], [6.0, 9.0, 9.0, 6.0], [6.0, 9.0, 9.0, 6.0], [4.0, 6.0, 6.0, 4.0]]
+    """
     H, W, _ = x.shape
     BT, G, AT = transforms_for(x, m)
     U = on_both_sides(G, w)  # (n, n, C, K)
@@ -105,7 +112,14 @@ def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C
 
 
 def on_both_sides(A: Array, X: Array) -> Array:  # (p, n), (n, n, ...) -> (p, p, ...)
-    """Return ``A X Aᵀ`` for every matrix in the first two axes of `X`."""
+    """Return ``A X Aᵀ`` for every matrix in the first two axes of `X`.
+
+    Examples
+    --------
+    >>> A, X = np.array([[1.0, 1.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> on_both_sides(A, X[..., None]).ravel().tolist()  # the sum of all
+    [10.0]
+    """
     p, n = A.shape
     columns = (A @ X.reshape(n, -1)).reshape(p, n, -1)
     Y: Array = A @ columns  # and along the rows: the second axis  # book: winograd-sides
@@ -113,7 +127,14 @@ def on_both_sides(A: Array, X: Array) -> Array:  # (p, n), (n, n, ...) -> (p, p,
 
 
 def cut_tiles(x: Array, m: int) -> Array:  # (H, W, C) -> (n, n, tiles, C)
-    """Cut a map into overlapping tiles of n x n inputs; zeros where a tile reaches beyond the map."""
+    """Cut a map into overlapping tiles of n x n inputs; zeros where a tile reaches beyond the map.
+
+    Examples
+    --------
+    >>> tiles = cut_tiles(np.arange(16.0).reshape(4, 4, 1), m=2)
+    >>> tiles.shape, tiles[:, :, 0, 0].tolist()  # the first tile, with a border of zeros
+    ((4, 4, 4, 1), [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 2.0], [0.0, 4.0, 5.0, 6.0], [0.0, 8.0, 9.0, 10.0]])
+    """
     (H, W, C), n = x.shape, m + 2
     down, across = -(-H // m), -(-W // m)  # tiles, rounded up
     xp = namespace(x)
@@ -126,7 +147,14 @@ def cut_tiles(x: Array, m: int) -> Array:  # (H, W, C) -> (n, n, tiles, C)
 
 
 def join_tiles(tiles: Array, H: int, W: int) -> Array:  # (m, m, tiles, K) -> (H, W, K)
-    """Join tiles of m x m outputs to a map, and crop it to H x W."""
+    """Join tiles of m x m outputs to a map, and crop it to H x W.
+
+    Examples
+    --------
+    >>> tiles = np.arange(4.0).reshape(2, 2, 1, 1)  # one tile of 2 x 2 outputs
+    >>> join_tiles(tiles, 2, 2)[..., 0].tolist(), join_tiles(tiles, 1, 2)[..., 0].tolist()
+    ([[0.0, 1.0], [2.0, 3.0]], [[0.0, 1.0]])
+    """
     m, _, _, K = tiles.shape
     down, across = -(-H // m), -(-W // m)
     rows_and_columns = tiles.reshape(m, m, down, across, K).transpose(2, 0, 3, 1, 4)
@@ -134,5 +162,11 @@ def join_tiles(tiles: Array, H: int, W: int) -> Array:  # (m, m, tiles, K) -> (H
 
 
 def transforms_for(x: Array, m: int) -> Transforms:
-    """Return the three matrices of F(m, 3) on the device of `x` and in its dtype."""
+    """Return the three matrices of F(m, 3) on the device of `x` and in its dtype.
+
+    Examples
+    --------
+    >>> [matrix.shape for matrix in transforms_for(np.zeros((4, 4, 1)), m=2)]
+    [(4, 4), (4, 3), (2, 4)]
+    """
     return Transforms(*(namespace(x).asarray(matrix) for matrix in transforms(m, x.dtype)))

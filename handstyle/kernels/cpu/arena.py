@@ -142,5 +142,11 @@ scratch = Scratch()
 
 @cache
 def default_arena() -> Arena:
-    """Return the one arena of the process, so that all engines and losses reuse each other's memory."""
+    """Return the one arena of the process, so that all engines and losses reuse each other's memory.
+
+    Examples
+    --------
+    >>> default_arena() is default_arena()
+    True
+    """
     return Arena()

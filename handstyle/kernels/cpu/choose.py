@@ -25,7 +25,17 @@ def convolve(
     adjoint: bool = False,
     cache: KernelCache | None = None,
 ) -> None:
-    """Convolve a map with zero padding, by the method of `tile`; see `winograd.convolve` for the other parameters."""
+    """Convolve a map with zero padding, by the method of `tile`; see `winograd.convolve` for the other parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    >>> x, w, y = np.ones((4, 4, 8)), np.ones((3, 3, 8, 8)), np.empty((4, 4, 8))
+    >>> convolve(ArraySource(x), w, None, StoreSink(y), LOWERED, Team(1), Arena())
+    >>> y[..., 0].tolist()  # 4, 6 or 9 neighbors of 8 channels
+    [[32.0, 48.0, 48.0, 32.0], [48.0, 72.0, 72.0, 48.0], [48.0, 72.0, 72.0, 48.0], [32.0, 48.0, 48.0, 32.0]]
+    """
     if tile == LOWERED:
         im2col.convolve(source, w, b, sink, team, arena, adjoint)
     elif tile.across == 1:
@@ -37,7 +47,14 @@ def convolve(
 def scratch(
     H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
 ) -> tuple[list[int], int]:
-    """Return the sizes, in values, of the temporary arrays of `convolve` and of the transformed kernels it caches."""
+    """Return the sizes, in values, of the temporary arrays of `convolve` and of the transformed kernels it caches.
+
+    Examples
+    --------
+    >>> sizes, kept = scratch(8, 8, 16, 32, Tile(4, 4), itemsize=4, threads=1, adjoint=False, kept=True)
+    >>> kept  # 6 x 6 points of 16 x 32 kernels
+    18432
+    """
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:

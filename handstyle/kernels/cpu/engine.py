@@ -118,15 +118,33 @@ def _four_by_four(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
 
 
 def auto_engine() -> CpuEngine:
-    """Return the engine that chooses the method of each convolution by `choose_kernel`."""
+    """Return the engine that chooses the method of each convolution by `choose_kernel`.
+
+    Examples
+    --------
+    >>> auto_engine().name
+    'auto'
+    """
     return CpuEngine("auto", choose_kernel)
 
 
 def winograd_engine() -> CpuEngine:
-    """Return the engine that uses Winograd's F(4×4, 3×3) for every convolution of at least 8 channels."""
+    """Return the engine that uses Winograd's F(4×4, 3×3) for every convolution of at least 8 channels.
+
+    Examples
+    --------
+    >>> winograd_engine().name
+    'winograd'
+    """
     return CpuEngine("winograd", _four_by_four)
 
 
 def im2col_engine() -> CpuEngine:
-    """Return the engine that lowers every convolution to one matrix product."""
+    """Return the engine that lowers every convolution to one matrix product.
+
+    Examples
+    --------
+    >>> im2col_engine().name
+    'im2col'
+    """
     return CpuEngine("im2col", _lowered)

@@ -29,17 +29,38 @@ ROWS = 8  # rows of a strip by default: even, so that it holds whole pooling blo
 
 
 def rectify(x: Array, out: Array) -> None:
-    """Write the rectified values of `x` to `out`."""
+    """Write the rectified values of `x` to `out`.
+
+    Examples
+    --------
+    >>> y = np.empty(3)
+    >>> rectify(np.array([-1.0, 0.0, 2.0]), out=y)
+    >>> y.tolist()
+    [0.0, 0.0, 2.0]
+    """
     np.clip(x, 0, np.inf, out=out)  # vectorized, which `np.maximum` with a number is not
 
 
 def pack_bits(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
-    """Pack eight booleans into a byte; each row starts a new byte, so that strips of rows can be written separately."""
+    """Pack eight booleans into a byte; each row starts a new byte, so that strips of rows can be written separately.
+
+    Examples
+    --------
+    >>> positive = np.array([[[True, False, True, True, False, False, False, True]]])
+    >>> pack_bits(positive).tolist(), 0b10110001
+    ([[177]], 177)
+    """
     return np.packbits(positive.reshape(len(positive), -1), axis=1)  # book: fused-bits
 
 
 def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
-    """Return the shape of the packed bits of a map, one bit for each value."""
+    """Return the shape of the packed bits of a map, one bit for each value.
+
+    Examples
+    --------
+    >>> bits_shape((2, 3, 8)), bits_shape((2, 3, 5))  # 24 and 15 bits in a row
+    ((2, 3), (2, 2))
+    """
     return shape[0], ceil_div(shape[1] * shape[2], 8)
 
 
@@ -50,12 +71,25 @@ def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight i
 
 
 def byte_columns(x: slice, K: int) -> slice:
-    """Return which bytes of a row of packed bits hold the bits of the picture columns `x`, with K channels each."""
+    """Return which bytes of a row of packed bits hold the bits of the picture columns `x`, with K channels each.
+
+    Examples
+    --------
+    >>> byte_columns(slice(2, 4), K=16)
+    slice(4, 8, None)
+    """
     return slice(x.start * K // 8, ceil_div(x.stop * K, 8))
 
 
 def unpack_masks(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
-    """Unpack the bits at ``[y, x]`` of a map to integers as wide as `dtype`: -1 (all bits one) for 1, and 0 for 0."""
+    """Unpack the bits at ``[y, x]`` of a map to integers as wide as `dtype`: -1 (all bits one) for 1, and 0 for 0.
+
+    Examples
+    --------
+    >>> bits = np.array([[0b10100000]], np.uint8)
+    >>> unpack_masks(bits, slice(0, 1), slice(0, 1), 4, np.dtype("float32")).tolist()
+    [[[-1, 0, -1, 0]]]
+    """
     packed = bits[y, byte_columns(x, K)]
     table = _bytes_to_masks(dtype)
     masks = scratch.take("masks", (*packed.shape, 8), table.dtype)
@@ -65,7 +99,15 @@ def unpack_masks(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) 
 
 
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
-    """Write `values` to `out`, with zeros where the bit of the map at ``[y, x]`` is 0."""
+    """Write `values` to `out`, with zeros where the bit of the map at ``[y, x]`` is 0.
+
+    Examples
+    --------
+    >>> bits, dx = np.array([[0b10100000]], np.uint8), np.empty((1, 1, 4), np.float32)
+    >>> clear_masked(np.full((1, 1, 4), 3.0, np.float32), bits, slice(0, 1), slice(0, 1), out=dx)
+    >>> dx.ravel().tolist()
+    [3.0, 0.0, 3.0, 0.0]
+    """
     masks = unpack_masks(bits, y, x, values.shape[2], values.dtype)
     np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))  # book: fused-and
 
@@ -275,7 +317,16 @@ class MaskSink:
 
 
 def copy_map(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
-    """Copy a map from a source to a sink, strip by strip, without a convolution."""
+    """Copy a map from a source to a sink, strip by strip, without a convolution.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    >>> x, y = np.arange(6.0).reshape(2, 3, 1), np.empty((2, 3, 1))
+    >>> copy_map(ArraySource(x), StoreSink(y), Team(1), Arena())
+    >>> np.array_equal(x, y)
+    True
+    """
     H, W, C = source.shape
     scratch = arena.take((team.threads, ROWS, W, C), source.dtype)
 

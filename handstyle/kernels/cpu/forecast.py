@@ -76,7 +76,18 @@ def forecast_evaluation(
 
 
 def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> None:
-    """Raise `HandstyleError` if the output of a layer up to the deepest of `taps` has no values for this picture."""
+    """Raise `HandstyleError` if the output of a layer up to the deepest of `taps` has no values for this picture.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.errors import HandstyleError
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> try:
+    ...     check_not_too_small(build_network(random_weights()), ["relu5_1"], (8, 8, 3))
+    ... except HandstyleError as error:
+    ...     print(error)
+    a picture of 8 x 8 px has nothing left at pool4
+    """
     for row in summary(network, *shape[:2]):
         if taps and not math.prod(row.shape):
             raise HandstyleError(f"a picture of {shape[1]} x {shape[0]} px has nothing left at {row.name}")

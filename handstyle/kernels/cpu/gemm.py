@@ -20,7 +20,14 @@ MIN_COLUMNS, MAX_COLUMNS = 2048, 8192
 
 @cache
 def has_small_kernels() -> bool:
-    """Return whether this machine's OpenBLAS has special kernels for small products, as it has for AVX-512."""
+    """Return whether this machine's OpenBLAS has special kernels for small products, as it has for AVX-512.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        has_small_kernels()  # True on a processor with AVX-512
+    """
     return not HAVE_SMALL_KERNELS.isdisjoint(blas_architectures())
 
 

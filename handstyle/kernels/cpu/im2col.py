@@ -25,7 +25,16 @@ FEW_CHANNELS = 4  # with at most this many channels of output, shifted sums are 
 def convolve(
     source: Source, w: Array, b: Array | None, sink: Sink, team: Team, arena: Arena, adjoint: bool = False
 ) -> None:
-    """Convolve a map with zero padding, by lowering; the parameters are those of `winograd.convolve`."""
+    """Convolve a map with zero padding, by lowering; the parameters are those of `winograd.convolve`.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    >>> x, w, y = np.ones((4, 4, 8)), np.ones((3, 3, 8, 8)), np.empty((4, 4, 8))
+    >>> convolve(ArraySource(x), w, np.ones(8), StoreSink(y), Team(1), Arena())
+    >>> y[..., 0].tolist()  # 4, 6 or 9 neighbors of 8 channels, and the bias
+    [[33.0, 49.0, 49.0, 33.0], [49.0, 73.0, 73.0, 49.0], [49.0, 73.0, 73.0, 49.0], [33.0, 49.0, 49.0, 33.0]]
+    """
     K = w.shape[2] if adjoint else w.shape[3]
     if adjoint and K <= FEW_CHANNELS:
         _adjoint_by_shifts(source, w, sink, team, arena)
@@ -69,7 +78,13 @@ def convolve(
 
 
 def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> list[int]:
-    """Return the sizes of the temporary arrays of `convolve`, in values; the last one is for the kernels."""
+    """Return the sizes of the temporary arrays of `convolve`, in values; the last one is for the kernels.
+
+    Examples
+    --------
+    >>> scratch(8, 8, C=16, K=32, itemsize=4, threads=1, adjoint=False)[-1]  # 9 * 16 * 32
+    4608
+    """
     few = adjoint and K <= FEW_CHANNELS
     channels = K if few else C
     rows = strip_rows(H, 9 * channels * W * itemsize)
@@ -120,6 +135,12 @@ def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
 
 
 def strip_rows(H: int, row_bytes: int) -> int:
-    """Return how many rows of a map of height `H` are lowered at a time, if a lowered row takes `row_bytes`."""
+    """Return how many rows of a map of height `H` are lowered at a time, if a lowered row takes `row_bytes`.
+
+    Examples
+    --------
+    >>> strip_rows(100, STRIP_BYTES // 4), strip_rows(100, 1)
+    (4, 100)
+    """
     # Even, because pooling works on pairs of rows.
     return max(2, min(ceil_div(H, 2) * 2, STRIP_BYTES // row_bytes // 2 * 2))

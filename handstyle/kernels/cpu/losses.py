@@ -21,7 +21,15 @@ STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache f
 
 
 def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the network's input for a picture, as `preprocess_forward` does, in memory from the arena."""
+    """Return the network's input for a picture, as `preprocess_forward` does, in memory from the arena.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.image import CAFFE, preprocess_forward
+    >>> p = np.full((2, 2, 3), 128.0)
+    >>> np.allclose(preprocess(p, CAFFE), preprocess_forward(p, CAFFE))
+    True
+    """
     x = default_arena().take(p.shape, p.dtype)
     P, X = p.reshape(-1, 3), x.reshape(-1, 3)
     channels = [*zip(channel_order(convention), convention.mean, convention.std, strict=True)]
@@ -36,7 +44,15 @@ def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W
 
 
 def preprocess_adjoint(dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does."""
+    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.image import CAFFE, preprocess_backward
+    >>> dx = np.arange(12.0).reshape(2, 2, 3)
+    >>> np.allclose(preprocess_adjoint(dx, CAFFE), preprocess_backward(dx, CAFFE))
+    True
+    """
     dp = default_arena().take(dx.shape, dx.dtype)
     dX, dP = dx.reshape(-1, 3), dp.reshape(-1, 3)
     channels = [*zip(channel_order(convention), convention.std, strict=True)]

@@ -288,7 +288,18 @@ class PartGradients(TermGradients):
 
 
 def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:
-    """Return the weighted value of a style term, and an object that computes its gradient part by part."""
+    """Return the weighted value of a style term, and an object that computes its gradient part by part.
+
+    Examples
+    --------
+    >>> f = np.random.default_rng(0).uniform(0, 1, (4, 4, 2))
+    >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(2), np.eye(2)), scale=1.0)
+    >>> value, gradient = moments_gradient(term, f)
+    >>> df = np.empty_like(f)
+    >>> gradient.write(df)
+    >>> np.allclose(df, term.spread(term.loss(term.measure(f))[1], f))
+    True
+    """
     if type(term).loss is StyleTerm.loss:
         weighted, douter = losses.style(term, f)
         return weighted, losses.MomentsGradient(Moments(0.0, np.zeros(f.shape[2]), douter), f, term.mask)

@@ -73,5 +73,11 @@ class StoreSink:
 
 
 def is_byte_aligned(channels: int) -> bool:
-    """Return whether the bits of a pixel, one for each channel, fill whole bytes, so that parts may begin anywhere."""
+    """Return whether the bits of a pixel, one for each channel, fill whole bytes, so that parts may begin anywhere.
+
+    Examples
+    --------
+    >>> is_byte_aligned(64), is_byte_aligned(12)
+    (True, False)
+    """
     return channels % 8 == 0

@@ -33,7 +33,14 @@ def _blas() -> ThreadpoolController:
 
 @cache
 def blas_architectures() -> frozenset[str]:
-    """Return the processor types for which the loaded BLAS libraries have chosen their kernels, in OpenBLAS's names."""
+    """Return the processor types for which the loaded BLAS libraries have chosen their kernels, in OpenBLAS's names.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        blas_architectures()  # frozenset({'SkylakeX'}) on a processor with AVX-512
+    """
     return frozenset(str(library.get("architecture")) for library in _blas().info())
 
 
@@ -101,13 +108,24 @@ def block_factor(threads: int) -> int:
     """Return the factor by which blocks of work are enlarged for `threads` threads, 1 to 4.
 
     With few threads, blocks that fit the cache are best; with many, larger blocks need fewer calls.
+
+    Examples
+    --------
+    >>> block_factor(2), block_factor(16)
+    (1, 4)
     """
     return max(1, min(4, threads // 4)) if threads >= MANY_THREADS else 1
 
 
 @cache
 def default_team() -> Team:
-    """Return the one team of threads of the process, which all engines and losses share: one thread for each core."""
+    """Return the one team of threads of the process, which all engines and losses share: one thread for each core.
+
+    Examples
+    --------
+    >>> default_team() is default_team()
+    True
+    """
     return Team()
 
 

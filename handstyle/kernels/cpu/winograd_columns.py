@@ -94,7 +94,15 @@ class Bands:
 
 
 def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> list[int]:
-    """Return the sizes of the temporary arrays of `convolve`, in values; the last one is for the kernels."""
+    """Return the sizes of the temporary arrays of `convolve`, in values; the last one is for the kernels.
+
+    Examples
+    --------
+    >>> scratch(8, 8, C=16, K=32, m=4, itemsize=4, threads=1)[-1] - 9 * 16 * 32  # 6 points, TAPS kernels
+    9216
+    >>> TAPS * 6 * 16 * 32
+    9216
+    """
     bands = Bands.cut(H, W, C, K, m, itemsize, threads)
     return min(threads, bands.count) * [*bands.values(C, K)] + [TAPS * (m + 2) * C * K + 9 * C * K]
 
@@ -102,7 +110,17 @@ def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int)
 def convolve(
     source: Source, w: Array, b: Array | None, sink: Sink, m: int, team: Team, arena: Arena, adjoint: bool = False
 ) -> None:
-    """Convolve a map with zero padding, with tiles of m x 1; the parameters are those of `winograd.convolve`."""
+    """Convolve a map with zero padding, with tiles of m x 1; the parameters are those of `winograd.convolve`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    >>> x, w, y = np.ones((8, 8, 8)), np.ones((3, 3, 8, 8)), np.empty((8, 8, 8))
+    >>> convolve(ArraySource(x), w, None, StoreSink(y), 4, Team(1), Arena())
+    >>> y[0, :, 0].round(6).tolist()  # 4 or 6 neighbors of 8 channels
+    [32.0, 48.0, 48.0, 48.0, 48.0, 48.0, 48.0, 32.0]
+    """
     (H, W, C), dtype = source.shape, source.dtype
     K = w.shape[2] if adjoint else w.shape[3]
     n, bands = m + 2, Bands.cut(H, W, C, K, m, dtype.itemsize, team.threads)

@@ -19,7 +19,16 @@ KernelCache = dict[tuple[int, int, bool], tuple[Array, Array]]
 def cached_kernels(
     w: Array, m: int, team: Team, arena: Arena, adjoint: bool, contiguous: bool, cache: KernelCache | None
 ) -> Array:  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    """Return the transformed kernels of a layer, from `cache` if it has them."""
+    """Return the transformed kernels of a layer, from `cache` if it has them.
+
+    Examples
+    --------
+    >>> w, cache = np.ones((3, 3, 2, 2)), {}
+    >>> first = cached_kernels(w, 2, Team(1), Arena(), adjoint=False, contiguous=True, cache=cache)
+    >>> second = cached_kernels(w, 2, Team(1), Arena(), adjoint=False, contiguous=True, cache=cache)
+    >>> first.shape, second is first
+    ((16, 2, 2), True)
+    """
     if cache is None:
         return transform_kernels(w, m, team, arena, adjoint, contiguous)
     key = id(w), m, adjoint
@@ -43,6 +52,13 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
 
     `rows` selects rows of the n x n points; by default all are computed. With `adjoint` the result is a transposed
     view, which is as fast as a copy in large products; with `contiguous` it is a contiguous copy, faster in small ones.
+
+    Examples
+    --------
+    >>> w = np.random.default_rng(0).normal(size=(3, 3, 1, 1))
+    >>> U, G = transform_kernels(w, 2, Team(1), Arena()), transforms(2, w.dtype).G
+    >>> np.allclose(U.reshape(4, 4), G @ w[..., 0, 0] @ G.T)
+    True
     """
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G

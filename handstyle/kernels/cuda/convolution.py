@@ -224,7 +224,13 @@ class Convolver:
 
 
 def tensor_fits(C: int, K: int, dtype: DTypeLike) -> bool:
-    """Return whether the method ``tensor`` can compute a convolution from C to K channels in this dtype."""
+    """Return whether the method ``tensor`` can compute a convolution from C to K channels in this dtype.
+
+    Examples
+    --------
+    >>> tensor_fits(64, 128, "float32"), tensor_fits(3, 64, "float32")
+    (True, False)
+    """
     return C % 16 == 0 and K % 64 == 0 and np.dtype(dtype) == np.float32
 
 
@@ -247,7 +253,13 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
 
 
 def quads(epilogue: Epilogue) -> int:
-    """Return the number of 2x2 blocks of an epilogue's map."""
+    """Return the number of 2x2 blocks of an epilogue's map.
+
+    Examples
+    --------
+    >>> quads(Epilogue(H=5, W=4))
+    6
+    """
     return -(-epilogue.H // 2) * -(-epilogue.W // 2)
 
 

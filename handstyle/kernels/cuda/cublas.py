@@ -83,7 +83,16 @@ class CuBlas:
 
 
 def load_cublas(cupy: Any) -> CuBlas | None:
-    """Return the cuBLAS that CuPy has loaded, or None if its name is not in `LIBRARIES`."""
+    """Return the cuBLAS that CuPy has loaded, or None if its name is not in `LIBRARIES`.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        import cupy
+
+        blas = load_cublas(cupy)  # on a machine with a GPU
+    """
     one = cupy.ones((1, 1), "float32")
     one @ one  # CuPy finds the library and loads it for its first product
     for name in LIBRARIES:

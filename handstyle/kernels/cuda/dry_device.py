@@ -89,7 +89,15 @@ class DryDevice(Device):
 
 
 def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:
-    """Return copies of layers whose weights have the same shapes but are uninitialized, and so take no memory."""
+    """Return copies of layers whose weights have the same shapes but are uninitialized, and so take no memory.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = bare_layers(build_network(random_weights(deepest="conv1_1")).layers, "float32")
+    >>> layers[0].w.shape, layers[0].name
+    ((3, 3, 3, 16), 'conv1_1')
+    """
     return tuple(
         replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
         if isinstance(layer, Convolution)

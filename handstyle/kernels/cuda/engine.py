@@ -166,5 +166,12 @@ class CudaEvaluation:
 
 
 def tf32_engine() -> CudaEngine:
-    """Return the engine that computes products on tensor cores, with factors of ten bits (TF32)."""
+    """Return the engine that computes products on tensor cores, with factors of ten bits (TF32).
+
+    Examples
+    --------
+    .. code-block:: python
+
+        network = load_network("vgg19", backend="cupy").with_kernels(tf32_engine())
+    """
     return CudaEngine(CupyDevice("tf32"))

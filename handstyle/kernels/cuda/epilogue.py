@@ -58,7 +58,16 @@ def backward_epilogue(stage: Stage, gradients: Gradients, under_the_pool: bool =
 
 
 def apply_epilogue(convolver: Convolver, dx: Array | Source, epilogue: Epilogue) -> Array:
-    """Return a gradient after a backward epilogue, applied in a separate pass; without operations, `dx` itself."""
+    """Return a gradient after a backward epilogue, applied in a separate pass; without operations, `dx` itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.kernels.cuda.dry_device import DryDevice
+    >>> dx = np.zeros((4, 4, 8), np.float32)
+    >>> apply_epilogue(Convolver(DryDevice(), "float32"), dx, Epilogue()) is dx  # an epilogue without operations
+    True
+    """
     source = dx if isinstance(dx, Source) else Source.of(dx)
     if not (epilogue.has_backward or isinstance(dx, Source)):
         return dx

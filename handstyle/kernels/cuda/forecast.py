@@ -41,7 +41,17 @@ DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and t
 
 
 def evaluation_requests(engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
-    """Return all allocations of one evaluation in order, from a dry run."""
+    """Return all allocations of one evaluation in order, from a dry run.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.engine import CudaEngine
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, term = build_network(random_weights()), ContentTerm("relu1_1", np.ones((64, 64, 16), np.float32))
+    >>> requests = evaluation_requests(CudaEngine(DryDevice()), network, [term], (64, 64, 3))
+    >>> 4 * 64 * 64 * 16 in {request.size for request in requests}  # the bytes of the features
+    True
+    """
     device, picture = DryDevice(engine.device.precision), DryDevice().empty(shape, network.dtype)
     if taps := taps_of(terms):
         gradients = TermGradients(partial(dry_gradient, device), terms, {}, {}, [None] * len(terms))
@@ -58,6 +68,14 @@ def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple
 
     Any term of moments is treated as a style term, and a term of an unknown class as a content term, which allocate at
     least as much. Targets are not allocated.
+
+    Examples
+    --------
+    >>> device = DryDevice()
+    >>> f = device.empty((8, 8, 16), "float32")
+    >>> value, df = dry_gradient(device, ContentTerm("relu1_1", np.ones((8, 8, 16))), f, overwrite=False)
+    >>> df.shape
+    (8, 8, 16)
     """
     if isinstance(term, PatchTerm):
         held = device.empty((working_values(term, f.shape),), f.dtype)
@@ -75,6 +93,15 @@ def evaluation_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term]
     """Return the peak memory of one evaluation in bytes, with its targets and without the weights.
 
     The optimizer's vectors and CUDA's own context are not counted.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.engine import CudaEngine
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, engine = build_network(random_weights()), CudaEngine(DryDevice())
+    >>> term = ContentTerm("relu1_1", np.ones((64, 64, 16), np.float32))
+    >>> evaluation_bytes(engine, network, [term], (64, 64, 3)) > 2 * 64 * 64 * 16 * 4  # the features and the target
+    True
     """
     vector = math.prod(shape) * network.dtype.itemsize
     sweep = place_requests(evaluation_requests(engine, network, terms, shape))[1] + PICTURES * vector
@@ -86,7 +113,17 @@ def evaluation_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term]
 
 
 def measuring_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> int:
-    """Return the peak memory in bytes of measuring the terms' targets, one layer after another."""
+    """Return the peak memory in bytes of measuring the terms' targets, one layer after another.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.engine import CudaEngine
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, engine = build_network(random_weights()), CudaEngine(DryDevice())
+    >>> term = ContentTerm("relu1_1", np.ones((64, 64, 16), np.float32))
+    >>> measuring_bytes(engine, network, [term], (64, 64, 3)) > 64 * 64 * 16 * 4  # the features
+    True
+    """
     sizes = [0]
     for term in terms:
         if term.tap != PICTURE:
@@ -99,7 +136,17 @@ def measuring_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term],
 def planned_forward(
     engine: CudaPasses, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
 ) -> tuple[MemoryPlan, int]:
-    """Return the memory plan of a forward pass to the layer `tap`, and the number of values of its features."""
+    """Return the memory plan of a forward pass to the layer `tap`, and the number of values of its features.
+
+    Examples
+    --------
+    >>> from handstyle.kernels.cuda.engine import CudaEngine
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = build_network(random_weights()).layers
+    >>> plan, values = planned_forward(CudaEngine(DryDevice()), layers, (64, 64, 3), "relu1_1", "float32")
+    >>> values  # 64 * 64 * 16
+    65536
+    """
     device, picture = DryDevice(engine.device.precision), DryDevice().empty(tuple(shape), dtype)
     dry, features = engine.with_scratch(engine.workspace, device), Features()
     stages = dry.run_forward(bare_layers(layers, dtype), picture, [tap], features)

@@ -30,7 +30,13 @@ KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 @cache
 def files() -> dict[str, str]:
-    """Return the names of all kernels, each with the name of its file without suffix."""
+    """Return the names of all kernels, each with the name of its file without suffix.
+
+    Examples
+    --------
+    >>> "epilogue" in files().values()
+    True
+    """
     return {
         name: path.stem for path in sorted(FOLDER.glob("*.cu")) for name, _ in KERNEL.findall(path.read_text("utf-8"))
     }
