@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda.choose import METHODS_OF, Rates, choose_method, method_work
 from handstyle.kernels.cuda.convolution import Convolver
 from handstyle.kernels.cuda.dry_device import DryDevice
@@ -71,3 +72,19 @@ def test_our_own_kernel_wants_many_blocks():
 def test_no_way_is_counted_that_is_not_there():
     with pytest.raises(ValueError, match="no count for fft"):
         method_work("fft", (8, 8, 4, 4), 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("method", "C", "offset", "message"),
+    [
+        ("first", 4, 1, "three channels"),
+        ("first", 3, 2, "a border"),
+        ("tensor", 8, 1, "16 n"),
+        ("residue", 8, 2, "a border"),
+    ],
+)
+def test_a_method_refuses_what_it_cannot_compute(method, C, offset, message):
+    x, w = np.zeros((8, 8, C), np.float32), np.zeros((3, 3, C, 64), np.float32)
+    epilogue = Epilogue(y=np.zeros((8, 8, 64), np.float32), H=8, W=8, K=64)
+    with pytest.raises(HandstyleError, match=f"{method}: .*{message}"):
+        Convolver(DryDevice(), "float32").convolve(method, Source.of(x), w, epilogue, offset, adjoint=False)
