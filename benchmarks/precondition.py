@@ -69,14 +69,13 @@ class Method:
 
 
 PLAIN = Method()
-EXPONENTS, KNEES = (0.25, 0.5, 0.75, 1.0), (0.02, 0.05, 0.1)
+EXPONENTS, KNEES = (0.25, 0.5, 0.75), (0.02, 0.05, 0.1)
 SMALL_GRID = (PLAIN, Method(history=10, exponent=0.5), Method(history=30, exponent=0.5))
 GRID = (
     *SMALL_GRID,
+    *(Method(history=30, exponent=0.5, knee=knee) for knee in KNEES if knee != KNEE),
     *(Method(history=30, exponent=exponent) for exponent in EXPONENTS if exponent != 0.5),
     Method(history=30),
-    *(Method(history=30, exponent=exponent, knee=knee) for knee in KNEES if knee != KNEE for exponent in (0.5, 0.75)),
-    *(Method(history=10, exponent=exponent) for exponent in EXPONENTS if exponent != 0.5),
 )
 OWN_METHODS = tuple(Method("lbfgs", m.history, m.exponent, m.knee) for m in SMALL_GRID)
 
