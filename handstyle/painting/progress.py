@@ -103,8 +103,15 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _eta(progress: Progress) -> str:
-    """Return the estimated time left as text, or an empty string if there is no estimate or nothing is left."""
+def eta(progress: Progress) -> str:
+    """Return the estimated time left as text, or an empty string if there is no estimate or nothing is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> eta(Progress(25, 100, 30, 0.5, {}, 10.0, np.zeros((32, 48, 3)), seconds_left=200.0))
+    'about 3 min 20 s left'
+    """
     return f"about {format_duration(progress.seconds_left)} left" if progress.seconds_left else ""
 
 
@@ -133,7 +140,7 @@ class Lines:
         if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
             return
         self.scale, self.written = progress.scale, now
-        rest = "" if last or progress.seconds_left is None else f", {_eta(progress)}"
+        rest = "" if last or progress.seconds_left is None else f", {eta(progress)}"
         words = f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}"
         self.note(f"{words}, {format_duration(progress.seconds)}{rest}")
 
@@ -170,7 +177,7 @@ def _show_bar(console: Any) -> Iterator[Display]:
             return Group(table, Text("measuring the targets"))
         done = ProgressBar(total=1, completed=fraction_done(progress), width=width)
         table.add_row(
-            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(_eta(progress))
+            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(eta(progress))
         )
         return Group(table, Text(progress.losses, overflow="ellipsis", no_wrap=True))
 
@@ -206,7 +213,7 @@ class _NotebookBar:
         if now - self.drawn < 0.2 and progress.iteration < progress.iterations:
             return
         self.drawn = now
-        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {_eta(progress)}<br>{progress.losses}"
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {eta(progress)}<br>{progress.losses}"
         self.handle.update(self.shown.HTML(f"<progress value='{fraction_done(progress):.3f}'></progress> {words}"))
 
     def note(self, text: str) -> None:
@@ -249,7 +256,7 @@ class live:
         if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
             return
         picture = png(progress.picture())
-        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {_eta(progress)}<br>{progress.losses}"
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {eta(progress)}<br>{progress.losses}"
         image, width = base64.b64encode(picture).decode(), progress.sizes[-1][1]
         shown: Any = import_module("IPython.display")
         page = shown.HTML(f"<img width='{width}' src='data:image/png;base64,{image}'><br>{words}")
