@@ -350,7 +350,8 @@ def test_the_beginning_says_what_is_painted_and_the_end_size_duration_and_settin
 
 def test_the_beginning_of_a_texture_and_of_regions_says_so(told):
     assert "a texture in the style of style.png, style weight 10" in told("texture", "style.png", *TWO)[1]
-    size = Image.open("content.png").size
+    with Image.open("content.png") as image:
+        size = image.size
     halves = Image.new("RGB", size)
     halves.paste("white", (0, 0, size[0] // 2, size[1]))
     halves.save("map.png")
