@@ -167,15 +167,15 @@ def minimize_adam(
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))
     adam.betas, adam.epsilon = betas, epsilon
-    loop = Loop(objective, callback, METHOD, stop_below)
-    v, average = inside(v0, box), Average(xp.zeros_like(v0))
+    loop, average = Loop(objective, callback, METHOD, stop_below), Average(xp.zeros_like(v0))
+    arrays = {"v": inside(v0, box)}
     if resume is not None:
         vectors = dict.fromkeys(("first", "second", "average"), v0.shape)
         arrays, facts = loop.resume(resume, v0, vectors, {"steps": int, "missing": float})
-        v, adam.first, adam.second, adam.steps = arrays["v"], arrays["first"], arrays["second"], facts["steps"]
+        adam.first, adam.second, adam.steps = arrays["first"], arrays["second"], facts["steps"]
         average = Average(arrays["average"], facts["missing"])
     elif averaging is not None:
-        average.add(v, averaging)
+        average.add(arrays["v"], averaging)
 
     def step(v: Array, gradient: Array) -> tuple[Array, Array]:
         rate = learning_rate(adam.steps + 1) if callable(learning_rate) else learning_rate
@@ -189,7 +189,7 @@ def minimize_adam(
         arrays = {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
         return arrays, {"steps": adam.steps, "missing": average.missing}
 
-    outcome = loop.take_steps(v, iterations, step, state)
+    outcome = loop.take_steps(arrays.pop("v"), iterations, step, state)  # no name keeps the start through the run
     if averaging is None or outcome.failed:
         return outcome
     mean = average.mean()

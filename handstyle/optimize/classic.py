@@ -141,11 +141,10 @@ def minimize_descent(
     >>> [row.value for row in outcome.trace]  # at 4, 2 and 1
     [16.0, 4.0, 1.0]
     """
-    loop, v = Loop(objective, callback, DESCENT, stop_below), inside(v0, box)
-    if resume is not None:
-        v = loop.resume(resume, v0)[0]["v"]
+    loop = Loop(objective, callback, DESCENT, stop_below)
+    arrays = {"v": inside(v0, box)} if resume is None else loop.resume(resume, v0)[0]
 
     def step(v: Array, gradient: Array) -> tuple[Array, Array]:
         return inside(v - learning_rate(len(loop.trace) + 1) * gradient, box), v
 
-    return loop.take_steps(v, iterations, step, lambda v: ({"v": v}, {}))
+    return loop.take_steps(arrays.pop("v"), iterations, step, lambda v: ({"v": v}, {}))
