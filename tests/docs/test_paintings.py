@@ -20,7 +20,7 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.adam import Adam, minimize_adam
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.loop import Loop
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Evaluable, Objective
 from handstyle.optimize.precondition import Preconditioned, Spectrum
 
 PHOTOGRAPH, PAINTING = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
@@ -151,7 +151,7 @@ def test_runs_that_end_by_a_callback_or_write_checkpoints_are_made_each_time(run
         run(options={"callback": ends})
 
 
-class Noting:
+class Noting(Evaluable):
     """An objective that counts its evaluations."""
 
     def __init__(self):
