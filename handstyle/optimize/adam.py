@@ -189,7 +189,7 @@ def minimize_adam(
         arrays = {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
         return arrays, {"steps": adam.steps, "missing": average.missing}
 
-    outcome = loop.take_steps(arrays.pop("v"), iterations, step, state)  # no name keeps the start through the run
+    outcome = loop.take_steps(arrays.pop("v"), iterations, step, state)  # popped, so that it can be freed
     if averaging is None or outcome.failed:
         return outcome
     mean = average.mean()

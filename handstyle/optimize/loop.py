@@ -222,7 +222,7 @@ class Loop:
                 value, gradient, _ = self.record(v, self.objective.on_device(v))
                 v, shown = step(v, gradient)
                 self.accept(shown, value, partial(state, v))
-                del shown  # or it is kept until the next step is done
+                del shown  # else it would be kept through the next evaluation
             self.reason = "done", f"all {iterations} iterations done"
         return self.outcome()
 
