@@ -351,8 +351,6 @@ WITH_EXAMPLES = (
 )
 # The parts whose methods still show theirs in the example of their class only.
 METHODS_TO_COME = (
-    "handstyle/foundations",
-    "handstyle/network",
     "handstyle/losses",
     "handstyle/optimize",
     "handstyle/kernels",

@@ -96,9 +96,9 @@ class Backend:
 
     Examples
     --------
-    >>> backend = choose_backend("numpy")
-    >>> backend.asarray([1, 2], dtype="float32")
-    array([1., 2.], dtype=float32)
+    >>> backend = Backend("numpy", np, device="AMD EPYC 7B13, 2 cores")
+    >>> backend.xp.zeros(2), backend.why
+    (array([0., 0.]), 'asked for')
     """
 
     name: str
@@ -107,27 +107,62 @@ class Backend:
     why: str = "asked for"
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:  # host or device array -> array of this backend
-        """Return `x` as an array of this backend, copied only if the library or the dtype differs."""
+        """Return `x` as an array of this backend, copied only if the library or the dtype differs.
+
+        Examples
+        --------
+        >>> backend = choose_backend("numpy")
+        >>> x = backend.asarray([1, 2], dtype="float32")
+        >>> x, backend.asarray(x) is x
+        (array([1., 2.], dtype=float32), True)
+        """
         if self.name == "numpy":
             x = to_numpy(x)
         moved: Array = self.xp.asarray(x, dtype=dtype)  # book: backend-chain
         return moved
 
     def to_numpy(self, x: Array) -> Array:
-        """Return `x` as a host array."""
+        """Return `x` as an array on the host; an array on the device is copied.
+
+        Examples
+        --------
+        >>> x = np.arange(3)
+        >>> choose_backend("numpy").to_numpy(x) is x
+        True
+        """
         return to_numpy(x)
 
     def synchronize(self) -> None:
-        """Wait until the device has finished all queued work; on the CPU do nothing."""
+        """Wait until the device has finished all queued work; on the CPU, which has none, return at once.
+
+        A GPU computes while Python goes on, so a clock must be read after this call.
+
+        Examples
+        --------
+        >>> backend = choose_backend("numpy")
+        >>> y = backend.asarray([3.0, 4.0]) ** 2
+        >>> backend.synchronize()  # from here on `y` has its values
+        >>> y
+        array([ 9., 16.])
+        """
         if self.name == "cupy":
             self.xp.cuda.get_current_stream().synchronize()
 
     @contextmanager
     def separate_pool(self) -> Iterator[None]:
-        """Allocate from a separate pool, freed on exit; on the CPU do nothing.
+        """Allocate from a second memory pool inside this block, and free it on exit; on the CPU do nothing.
 
-        In CuPy's common pool one small array that stays can hold hundreds of megabytes. Copy what is to stay with
-        `in_common_pool`.
+        In CuPy's common pool one small array that stays can hold hundreds of megabytes that nothing uses. So work with
+        large temporary arrays is done in this block, and a result that is to stay is copied with `in_common_pool`.
+
+        Examples
+        --------
+        >>> backend = choose_backend("numpy")
+        >>> with backend.separate_pool():
+        ...     large = backend.xp.ones((64, 64, 16))
+        ...     sums = backend.in_common_pool(large.sum(axis=(0, 1)))
+        >>> sums.shape
+        (16,)
         """
         pool = _separate_pool(self.xp) if self.name == "cupy" else None
         with self.xp.cuda.using_allocator(pool.malloc) if pool else nullcontext():
@@ -136,17 +171,40 @@ class Backend:
             pool.free_all_blocks()
 
     def free_unused(self) -> None:
-        """Free the unused blocks of CuPy's pools; on the CPU do nothing."""
+        """Free the unused blocks of CuPy's pools, so that others can use the memory; on the CPU do nothing.
+
+        Examples
+        --------
+        >>> backend = choose_backend("numpy")
+        >>> x = backend.asarray([1.0])
+        >>> del x  # on a GPU the pool keeps its memory,
+        >>> backend.free_unused()  # until this call
+        """
         if self.name == "cupy":
             _separate_pool(self.xp).free_all_blocks()
             self.xp.get_default_memory_pool().free_all_blocks()
 
     def in_common_pool(self, x: Array) -> Array:
-        """Return a copy, in the common pool, of an array made inside `separate_pool`; on the CPU the array itself."""
+        """Return a copy, in the common pool, of an array made inside `separate_pool`; on the CPU the array itself.
+
+        Examples
+        --------
+        >>> x = np.zeros(3)
+        >>> choose_backend("numpy").in_common_pool(x) is x
+        True
+        """
         return x.copy() if self.name == "cupy" else x
 
     def free_memory(self) -> float:
-        """Return the free bytes on the device; on the CPU those of `available_memory`."""
+        """Return the bytes that are free on the device; on the CPU those of `available_memory`.
+
+        Of a GPU's free bytes, `RESERVED` are left to its libraries.
+
+        Examples
+        --------
+        >>> choose_backend("numpy").free_memory() > 0
+        True
+        """
         if self.name == "cupy":
             free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(self.xp.get_default_memory_pool().free_bytes())
             return max(free - RESERVED, 0)

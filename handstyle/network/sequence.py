@@ -40,10 +40,9 @@ class Convolution:
 
     Examples
     --------
-    >>> layer = Convolution("conv1_1", np.ones((3, 3, 1, 1)), np.zeros(1))
-    >>> y, _ = layer.forward(np.ones((2, 2, 1)))
-    >>> y[..., 0].tolist()  # the border is zero, so each window holds the same four ones
-    [[4.0, 4.0], [4.0, 4.0]]
+    >>> layer = Convolution("conv1_1", np.ones((3, 3, 3, 16)), np.zeros(16))
+    >>> layer.padding, layer  # the arrays are not printed
+    ('zero', Convolution(name='conv1_1', padding='zero'))
     """
 
     name: str
@@ -52,11 +51,29 @@ class Convolution:
     padding: str = "zero"
 
     def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, K), cache
-        """Apply `conv3x3_forward` with this layer's weights."""
+        """Return the convolved map, and the cache for `backward`; see `conv3x3_forward`.
+
+        Examples
+        --------
+        >>> layer = Convolution("conv1_1", np.ones((3, 3, 1, 1)), np.zeros(1))
+        >>> y, _ = layer.forward(np.ones((2, 2, 1)))
+        >>> y[..., 0].tolist()  # the border is zero, so each window holds the same four ones
+        [[4.0, 4.0], [4.0, 4.0]]
+        """
         return conv3x3_forward(x, self.w, self.b, self.padding)
 
     def backward(self, dy: Array, cache: Cache) -> Array:  # (H, W, K), cache -> (H, W, C)
-        """Apply `conv3x3_backward`."""
+        """Return the gradient at the input from that at the output; see `conv3x3_backward`.
+
+        Examples
+        --------
+        >>> w = np.zeros((3, 3, 1, 1))
+        >>> w[1, 2] = 1.0  # the output reads the pixel to the right,
+        >>> layer = Convolution("conv1_1", w, np.zeros(1))
+        >>> _, cache = layer.forward(np.zeros((1, 3, 1)))
+        >>> layer.backward(np.array([[[5.0], [6.0], [7.0]]]), cache).ravel()  # so its gradient goes to the right
+        array([0., 5., 6.])
+        """
         return conv3x3_backward(dy, cache)
 
 
@@ -66,20 +83,34 @@ class ReLU:
 
     Examples
     --------
-    >>> layer = ReLU("relu1_1")
-    >>> y, cache = layer.forward(np.array([[[-1.0, 2.0]]]))
-    >>> y.ravel().tolist(), layer.backward(np.ones((1, 1, 2)), cache).ravel().tolist()
-    ([0.0, 2.0], [0.0, 1.0])
+    >>> features, _ = sequence_forward((ReLU("relu1_1"),), np.array([[[-1.0, 2.0]]]), ["relu1_1"])
+    >>> features["relu1_1"].ravel()
+    array([0., 2.])
     """
 
     name: str
 
     def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, C), mask
-        """Apply `relu_forward`."""
+        """Return the rectified map, and the mask for `backward`; see `relu_forward`.
+
+        Examples
+        --------
+        >>> y, mask = ReLU("relu1_1").forward(np.array([[[-1.0, 2.0]]]))
+        >>> y.ravel(), mask.ravel()
+        (array([0., 2.]), array([False,  True]))
+        """
         return relu_forward(x)
 
     def backward(self, dy: Array, cache: Cache) -> Array:  # (H, W, C), bits -> (H, W, C)
-        """Apply `relu_backward`."""
+        """Return the gradient at the input from that at the output; see `relu_backward`.
+
+        Examples
+        --------
+        >>> layer = ReLU("relu1_1")
+        >>> _, mask = layer.forward(np.array([[[-1.0, 2.0]]]))
+        >>> layer.backward(np.array([[[5.0, 6.0]]]), mask).ravel()
+        array([0., 6.])
+        """
         return relu_backward(dy, cache)
 
 
@@ -89,8 +120,8 @@ class Pool:
 
     Examples
     --------
-    >>> Pool("pool1").output_size(5, 8), Pool("pool1", rounding="up").output_size(5, 8)
-    ((2, 4), (3, 4))
+    >>> Pool("pool1")
+    Pool(name='pool1', kind='max', rounding='down')
     """
 
     name: str
@@ -98,15 +129,37 @@ class Pool:
     rounding: str = "down"
 
     def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (h, w, C), cache
-        """Apply the forward function of its kind in `POOLS`."""
+        """Return the pooled map, of half the height and width, and the cache for `backward`; see `POOLS`.
+
+        Examples
+        --------
+        >>> x = np.array([[[1.0], [2.0]], [[3.0], [6.0]]])
+        >>> [Pool("pool1", kind).forward(x)[0].item() for kind in ("max", "average")]
+        [6.0, 3.0]
+        """
         return POOLS[self.kind][0](x, self.rounding)
 
     def backward(self, dy: Array, cache: Cache) -> Array:  # (h, w, C), cache -> (H, W, C)
-        """Apply the backward function of its kind in `POOLS`."""
+        """Return the gradient at the input from that at the output; see `POOLS`.
+
+        Examples
+        --------
+        >>> layer = Pool("pool1", "max")
+        >>> _, cache = layer.forward(np.array([[[1.0], [2.0]], [[3.0], [6.0]]]))
+        >>> layer.backward(np.array([[[5.0]]]), cache)[..., 0]  # it goes to the largest of the block
+        array([[0., 0.],
+               [0., 5.]])
+        """
         return POOLS[self.kind][1](dy, cache)
 
     def output_size(self, H: int, W: int) -> tuple[int, int]:
-        """Return the height and width of the output for an input of height H and width W."""
+        """Return the height and width of the output for an input of height H and width W.
+
+        Examples
+        --------
+        >>> Pool("pool1").output_size(5, 8), Pool("pool1", rounding="up").output_size(5, 8)
+        ((2, 4), (3, 4))
+        """
         up = self.rounding == "up"
         return (H + up) // 2, (W + up) // 2
 
@@ -365,12 +418,8 @@ class Network:
     Examples
     --------
     >>> from handstyle.network.vgg import build_network, random_weights
-    >>> network = build_network(random_weights())
-    >>> features, caches = network.forward(np.zeros((32, 48, 3), np.float32), ["relu2_1"])
-    >>> features["relu2_1"].shape
-    (16, 24, 32)
-    >>> network.backward(features, caches).shape
-    (32, 48, 3)
+    >>> build_network(random_weights(deepest="conv1_2"))
+    <Network vgg19, 4 layers to relu1_2, 16 channels, caffe, float32, kernels reference on numpy>
     """
 
     architecture: str
@@ -389,23 +438,68 @@ class Network:
         )
 
     def forward(self, x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:  # (H, W, 3) -> {tap: (h, w, c)}, caches
-        """Return the tapped features of a preprocessed picture; see `sequence_forward`."""
+        """Return the tapped features of a preprocessed picture, and the caches for `backward`; see `sequence_forward`.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights())
+        >>> features, _ = network.forward(np.zeros((32, 48, 3), np.float32), ["relu1_1", "relu2_1"])
+        >>> {tap: f.shape for tap, f in features.items()}  # height, width, channels; the first pool halves the map
+        {'relu1_1': (32, 48, 16), 'relu2_1': (16, 24, 32)}
+        """
         return self.engine.forward(self.layers, x, taps)
 
     def backward(self, dfeatures: Mapping[str, Array], caches: Cache) -> Array:  # {tap: (h, w, c)} -> (H, W, 3)
-        """Return the gradient at the preprocessed picture; see `sequence_backward`."""
+        """Return the gradient at the preprocessed picture; see `sequence_backward`.
+
+        Examples
+        --------
+        For half the sum of the squared features, the gradient at the features is the features:
+
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights())
+        >>> features, caches = network.forward(np.ones((32, 48, 3), np.float32), ["relu2_1"])
+        >>> network.backward(features, caches).shape
+        (32, 48, 3)
+        """
         return self.engine.backward(self.layers, dfeatures, caches)
 
     def with_kernels(self, kernels: str | LayerEngine) -> "Network":
-        """Return the same network run by another engine: a name of `ENGINES`, or an engine."""
+        """Return the same network run by another engine: a name of `ENGINES`, or an engine.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> network.engine.name, network.with_kernels("im2col").engine.name
+        ('reference', 'im2col')
+        """
         return replace(self, engine=make_engine(kernels) if isinstance(kernels, str) else kernels)
 
     def astype(self, dtype: DTypeLike) -> "Network":
-        """Return the same network with weights of another dtype."""
+        """Return the same network with weights of another dtype: ``float64`` for checks, ``float32`` for pictures.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> network.dtype, network.astype("float64").dtype
+        (dtype('float32'), dtype('float64'))
+        """
         return self._convert(lambda a: a.astype(dtype))
 
     def to(self, backend: Backend) -> "Network":
-        """Return the same network with its weights on another backend."""
+        """Return the same network with its weights on another backend.
+
+        Examples
+        --------
+        >>> from handstyle.foundations.backend import choose_backend
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> network.to(choose_backend("numpy")).backend.name
+        'numpy'
+        """
         return replace(self._convert(backend.asarray), backend=backend)
 
     def _convert(self, move: Callable[[Array], Array]) -> "Network":
@@ -418,17 +512,38 @@ class Network:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the layers, all of which may be tapped."""
+        """The names of the layers, all of which may be tapped.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> build_network(random_weights(deepest="conv1_2")).names
+        ('conv1_1', 'relu1_1', 'conv1_2', 'relu1_2')
+        """
         return tuple(layer.name for layer in self.layers)
 
     @property
     def weight_bytes(self) -> int:
-        """The bytes of all weights and biases."""
+        """The bytes of all weights and biases.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> build_network(random_weights(deepest="conv1_1")).weight_bytes  # 4 * (3 * 3 * 3 * 16 + 16)
+        1792
+        """
         return sum(layer.w.nbytes + layer.b.nbytes for layer in self.layers if isinstance(layer, Convolution))
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The dtype of the weights."""
+        """The dtype of the weights, which is also that of the features.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> build_network(random_weights(deepest="conv1_1")).dtype
+        dtype('float32')
+        """
         return next(layer.w.dtype for layer in self.layers if isinstance(layer, Convolution))
 
 
