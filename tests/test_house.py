@@ -353,7 +353,12 @@ WITH_EXAMPLES = (
 METHODS_TO_COME = (
     "handstyle/losses",
     "handstyle/optimize",
-    "handstyle/kernels",
+    "handstyle/kernels/cluster.py",
+    "handstyle/kernels/counting.py",
+    "handstyle/kernels/cpu",
+    "handstyle/kernels/gradients.py",
+    "handstyle/kernels/stages.py",
+    "handstyle/kernels/tiles.py",
     "handstyle/painting",
     "handstyle/cli",
     "handstyle/book",

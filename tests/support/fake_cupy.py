@@ -243,7 +243,7 @@ def pretend(monkeypatch):
     monkeypatch.setattr(strict, "ALLOCATED", [cupy.count])
     monkeypatch.setattr(cuda, "load_cublas", Blas)
     monkeypatch.setattr(cuda, "_compiled", lambda *_: lambda *_, **__: None)
-    swept = CudaEvaluation.sweep
+    swept = CudaEvaluation._sweep
 
     def sweep(evaluation, p):
         values, dp = swept(evaluation, p)
@@ -261,5 +261,5 @@ def pretend(monkeypatch):
         cupy.again = bowl
         return values, dp
 
-    monkeypatch.setattr(CudaEvaluation, "sweep", sweep)
+    monkeypatch.setattr(CudaEvaluation, "_sweep", sweep)
     return cupy

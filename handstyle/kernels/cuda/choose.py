@@ -87,9 +87,9 @@ class Work:
 
     Examples
     --------
-    >>> work = Work("im2col", products=39e12, gemm_bytes=4.5e12, moved=2.2e12, kernels=0, depth=576)
-    >>> work.seconds(Rates(), "float32")  # one for the products, one for the other kernels
-    2.0
+    >>> work = method_work("im2col", (64, 64, 32, 32), workspace=1 << 26)
+    >>> work.depth, work.kernels  # sums of 9 * 32 products; a lowering, a product and an epilogue
+    (288, 3)
     """
 
     method: str
@@ -101,7 +101,16 @@ class Work:
     blocks: int = 0
 
     def seconds(self, rates: Rates, precision: str) -> float:
-        """Return the seconds that the convolution takes if its kernels run one after another."""
+        """Return the seconds that the convolution takes if its kernels run one after another.
+
+        `precision` is that of the products: ``tf32`` for factors of ten bits, else true float32.
+
+        Examples
+        --------
+        >>> work = Work("im2col", products=39e12, gemm_bytes=4.5e12, moved=2.2e12, kernels=0, depth=576)
+        >>> work.seconds(Rates(), "float32")  # one for the products, one for the other kernels
+        2.0
+        """
         rate = rates.products
         if self.method == "tensor":  # if the last round of blocks is not full, it takes as long
             full = ceil_div(self.blocks, rates.processors) * rates.processors

@@ -35,7 +35,7 @@ LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
 @dataclass(frozen=True)
 class Convolver:
-    """A device with a limit for temporary memory, on which convolutions are computed by any of the six methods.
+    """The convolutions of this module on a device, with a limit for their temporary memory.
 
     Parameters
     ----------
@@ -49,12 +49,8 @@ class Convolver:
     Examples
     --------
     >>> from handstyle.kernels.cuda.dry_device import DryDevice
-    >>> device = DryDevice()
-    >>> x, w, y = (device.empty(shape, "float32") for shape in ((16, 16, 32), (3, 3, 32, 64), (16, 16, 64)))
-    >>> epilogue = Epilogue(y=y, H=16, W=16, K=64)
-    >>> Convolver(device, "float32").convolve("winograd4", Source.of(x), w, epilogue, 1, adjoint=False)
-    >>> [request.size for request in device.requests[3:]]  # kernels of 36 values, 16 tiles, 16 products
-    [294912, 73728, 147456]
+    >>> Convolver(DryDevice(), "float32").workspace >> 20  # MiB
+    64
     """
 
     device: Device
@@ -62,7 +58,38 @@ class Convolver:
     workspace: int = SCRATCH
 
     def convolve(self, method: str, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:
-        """Convolve `source` with `w` (3, 3, C, K), or apply the adjoint, and write the result through `epilogue`."""
+        """Convolve `source` with `w` (3, 3, C, K), or apply the adjoint, and write the result through `epilogue`.
+
+        Parameters
+        ----------
+        method : str
+            A name in `METHODS`.
+        source : Source
+            The input: for the adjoint, the gradient at the layer's output.
+        w : (3, 3, C, K) array
+            The layer's kernel, for both directions.
+        epilogue : Epilogue
+            Where the result is written, and what is done to it before; its `H`, `W`, `K` are the shape of the result.
+        offset : int
+            1 for a result of the input's height and width, 2 for one with a border of one pixel around.
+        adjoint : bool
+            Whether to apply the adjoint.
+
+        Raises
+        ------
+        HandstyleError
+            If the method cannot be applied to this input.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> device = DryDevice()  # it records allocations and computes nothing
+        >>> x, w, y = (device.empty(shape, "float32") for shape in ((16, 16, 32), (3, 3, 32, 64), (16, 16, 64)))
+        >>> epilogue = Epilogue(y=y, H=16, W=16, K=64)
+        >>> Convolver(device, "float32").convolve("winograd4", Source.of(x), w, epilogue, 1, adjoint=False)
+        >>> [request.size for request in device.requests[3:]]  # kernels of 36 values, 16 tiles, 16 products
+        [294912, 73728, 147456]
+        """
         if method == "first":
             if w.shape[2] != 3:
                 raise HandstyleError("first: only for three channels in")
@@ -101,11 +128,32 @@ class Convolver:
             self.epilogue(Source.of(raw[: end - begin]), rows_of(epilogue, begin, end))
 
     def epilogue(self, source: Source, epilogue: Epilogue) -> None:
-        """Apply `epilogue` to `source` in a separate pass; the two may share memory."""
+        """Apply `epilogue` to `source` by a kernel that does nothing else; the two may share memory.
+
+        Examples
+        --------
+        Add a bias to a map, and apply the rectifier:
+
+        .. code-block:: python
+
+            convolver = Convolver(CupyDevice(), "float32")
+            H, W, K = x.shape
+            convolver.epilogue(Source.of(x), Epilogue(bias=b, y=x, H=H, W=W, K=K, rectify=1))
+        """
         self._lanes("epilogue", quads(epilogue), epilogue.K, source, epilogue)
 
     def fold(self, dxpad: Array, padding: str, epilogue: Epilogue) -> None:
-        """Apply the adjoint of padding to `dxpad` (H+2, W+2, K), and write the result through `epilogue`."""
+        """Apply the adjoint of padding to `dxpad` (H+2, W+2, K), and write the result (H, W, K) through `epilogue`.
+
+        `padding` is a key of ``structs.BORDERS``.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            convolver = Convolver(CupyDevice(), "float32")
+            convolver.fold(dxpad, "reflect", Epilogue(y=dx, H=H, W=W, K=K))
+        """
         self._lanes("fold", quads(epilogue), epilogue.K, dxpad, Source.of(dxpad, padding).border, epilogue)
 
     def _winograd(self, m: int, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:

@@ -39,9 +39,14 @@ class CuBlas:
 
     Examples
     --------
-    >>> # needs a GPU
-    >>> blas = load_cublas(cupy)  # doctest: +SKIP
-    >>> gemm_strided(blas, a, b, out)  # doctest: +SKIP
+    On a machine with a GPU:
+
+    .. code-block:: python
+
+        import cupy
+
+        blas = load_cublas(cupy)
+        gemm_strided(blas, a, b, out)  # out = a @ b
     """
 
     def __init__(self, library: ctypes.CDLL, workspace: Array, stream: Callable[[], int]) -> None:
@@ -64,11 +69,34 @@ class CuBlas:
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
 
     def address(self, a: Any) -> int:
-        """Return the address of an array's data."""
+        """Return the address of an array's data on the device.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> array = SimpleNamespace(data=SimpleNamespace(ptr=4096))  # in place of CuPy's
+        >>> CuBlas.address(None, array)
+        4096
+        """
         return int(a.data.ptr)
 
     def multiply(self, *arguments: int) -> None:
-        """Call ``cublasGemmStridedBatchedEx`` on CuPy's current stream, with all arguments except the handle."""
+        """Call ``cublasGemmStridedBatchedEx`` on CuPy's current stream.
+
+        `arguments` are all of that function's arguments except the handle, in the order of cuBLAS's documentation;
+        addresses are integers. `gemm_strided` computes them from arrays.
+
+        Examples
+        --------
+        The product of an (M, K) and a (K, N) matrix of float32, as the transposed product of cuBLAS:
+
+        .. code-block:: python
+
+            scalars = np.array([1, 0], np.float32)
+            one, zero = scalars.ctypes.data, scalars.ctypes.data + 4
+            B, A, C = ((blas.address(m), CUDA_R_32F, m.shape[1], 0) for m in (b, a, out))
+            blas.multiply(0, 0, N, M, K, one, *B, *A, zero, *C, 1, COMPUTE_32F, DEFAULT_ALGORITHM)
+        """
         stream = self.stream()
         if stream != self.current:
             self._call("cublasSetStream_v2", self.handle, POINTER(stream))

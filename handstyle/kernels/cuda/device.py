@@ -61,7 +61,22 @@ class Device(Protocol):
         """Return the bytes that can still be allocated."""
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
-        """Run a kernel; Python integers are passed as C's int, NumPy scalars with their own type."""
+        """Run a kernel.
+
+        Parameters
+        ----------
+        kernel : str
+            The name of a function in ``src/*.cu``.
+        grid, block : tuple of int
+            The number of blocks, and of threads in a block, along each axis. A grid with a 0 runs nothing.
+        *arguments : array, Source, Epilogue, number or None
+            The function's arguments in order. Python integers are passed as C's int, NumPy scalars with their own
+            type, and None as a null pointer.
+        dtype : dtype
+            float32 or float64: the type ``REAL`` of the function.
+        tile : {2, 4}
+            Outputs along each side of a Winograd tile; other kernels ignore it.
+        """
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
         """Compute ``out = a @ b + beta out``, for matrices or stacks of them; see `gemm_strided` for allowed strides.
@@ -111,21 +126,45 @@ class CupyDevice(Device):
 
     @property
     def products(self) -> str:
-        """A description of how matrices are multiplied and kernels launched, for the report."""
+        """A description of how matrices are multiplied and kernels launched, for the report.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            CupyDevice("tf32").products  # 'products by cuBLAS, factors of 10 bits'
+        """
         if self._cublas is None:
             return "products by CuPy's matmul, for no cuBLAS was found; launched one by one"
         products = "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
         return f"{products}; {self._launched}" if self._launched else products
 
     def recording(self, requests: Callable[[], Sequence[Request]]) -> Recording | None:
-        """Return a `Recording` for work that allocates `requests()`, or None if there is no cuBLAS."""
+        """Return a `Recording` for work that allocates `requests()`, or None if there is no cuBLAS.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            recording = CupyDevice().recording(lambda: requests)  # from a dry run, in the order of allocation
+            values, gradient = recording(sweep, p)  # from the second call on, `sweep` is launched as one graph
+        """
         if self._cublas is None:  # CuPy's own products cannot be captured
             return None
         return Recording(self.xp, partial(self.within, MemoryPlan(requests())), partial(setattr, self, "_launched"))
 
     @contextmanager
     def within(self, plan: MemoryPlan) -> Iterator[None]:
-        """Allocate arrays from a memory plan for the duration of a ``with`` block."""
+        """Allocate arrays from a memory plan for the duration of a ``with`` block.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            device = CupyDevice()
+            with device.within(MemoryPlan([Request(1 << 20, begins=0, ends=1)])):
+                y = device.empty((64, 64, 64), "float32")  # 1 MiB, at the plan's place for it
+        """
         plan.begin()
         before, self._plan = self._plan, plan
         try:
@@ -134,11 +173,32 @@ class CupyDevice(Device):
             self._plan = before
 
     def link(self) -> Link:
-        """Return a queue for copies between host and device that run while the device computes."""
+        """Return a queue for copies between host and device that run while the device computes.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            device = CupyDevice()
+            transfer = Transfer(device.link(), device.xp, size=v.size, dtype="float32")
+            v_on_the_device = transfer.upload(v)
+        """
         return Link(self.xp)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialized array, in the memory plan if that has a place for it, else in CuPy's pool."""
+        """Return an uninitialized array, in the memory plan if that has a place for it, else in CuPy's pool.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If the GPU's memory is full.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            CupyDevice().empty((512, 512, 64), "float32").nbytes >> 20  # 64 MiB
+        """
         size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
         plan = self._plan
         try:
@@ -160,11 +220,29 @@ class CupyDevice(Device):
         return made
 
     def free_memory(self) -> int:
-        """Return the bytes that can still be allocated, from the GPU or from CuPy's pool."""
+        """Return the bytes that can still be allocated, from the GPU or from CuPy's pool.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            CupyDevice().free_memory() >> 20  # MiB
+        """
         return int(self._backend.free_memory())
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
-        """Compile the kernel on its first use, and launch it."""
+        """Compile a kernel on its first use, and launch it; see `Device.launch` for the parameters.
+
+        Examples
+        --------
+        Add 1000 partial sums by one block of 256 threads, and multiply the sum by 0.5:
+
+        .. code-block:: python
+
+            device = CupyDevice()
+            parts, value = device.xp.ones((1000,), "float64"), device.empty((), "float64")
+            device.launch("total", (1,), (256,), parts, value, 1000, np.float64(0.5), dtype="float64")  # value: 500
+        """
         if 0 in grid:
             return
         passed = [self._argument(argument) for argument in arguments]
@@ -181,7 +259,19 @@ class CupyDevice(Device):
         return np.int32(argument) if isinstance(argument, int) else argument
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
-        """Compute ``out = a @ b + beta out`` by cuBLAS, or by CuPy's matmul if cuBLAS was not found."""
+        """Compute ``out = a @ b + beta out`` by cuBLAS, or by CuPy's matmul if cuBLAS was not found.
+
+        With `true`, factors of float32 are not rounded, whatever the precision of the device is.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            device = CupyDevice()
+            a, b, out = (device.xp.ones(shape, "float32") for shape in ((4, 5), (5, 6), (4, 6)))
+            device.gemm(a, b, out)  # every value of out: 5
+            device.gemm(a, b, out, beta=1.0)  # 10
+        """
         if self._cublas is None:
             product = self.xp.matmul(a, b)
             out[...] = product if beta == 0 else product + beta * out

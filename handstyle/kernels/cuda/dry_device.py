@@ -44,11 +44,9 @@ class DryDevice(Device):
     Examples
     --------
     >>> device = DryDevice()
-    >>> map_of_a_poster = device.empty((7000, 5000, 64), "float32")  # takes no memory
-    >>> del map_of_a_poster
-    >>> small = device.empty((10, 10), "float32")
-    >>> device.requests
-    [Request(size=8960000000, begins=0, ends=1), Request(size=512, begins=1, ends=2)]
+    >>> features = device.empty((7000, 5000, 64), "float32")  # of a poster
+    >>> device.requests[0].size  # bytes; none of them are taken
+    8960000000
     """
 
     products = "no products"
@@ -60,12 +58,29 @@ class DryDevice(Device):
 
     @property
     def requests(self) -> list[Request]:
-        """All allocations so far; an array still in use counts as freed after the last of them."""
+        """All allocations so far; an array still in use counts as freed after the last of them.
+
+        Examples
+        --------
+        >>> device = DryDevice()
+        >>> first = device.empty((1000, 1000), "float32")
+        >>> del first
+        >>> second = device.empty((10, 10), "float32")  # 400 bytes, rounded up to 512
+        >>> device.requests
+        [Request(size=4000256, begins=0, ends=1), Request(size=512, begins=1, ends=2)]
+        """
         last = len(self._requests)
         return [Request(size, k, ends[0] if ends else last) for k, (size, ends) in enumerate(self._requests)]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an array that takes no memory as long as it is not written to."""
+        """Return an array that takes no memory as long as it is not written to, and record the allocation.
+
+        Examples
+        --------
+        >>> features = DryDevice().empty((7000, 5000, 64), "float32")
+        >>> features.shape, features.dtype.name, features.nbytes
+        ((7000, 5000, 64), 'float32', 8960000000)
+        """
         size, ends = math.prod(shape) * np.dtype(dtype).itemsize, list[int]()
         base = np.frombuffer(mmap.mmap(-1, granules(size), **PRIVATE), np.uint8)  # every view refers to this one
         self._requests.append((granules(size), ends))
@@ -75,17 +90,49 @@ class DryDevice(Device):
         return made
 
     def copy(self, source: Array, target: Array) -> None:
-        """Do nothing."""
+        """Copy nothing; `target` stays as it is.
+
+        Examples
+        --------
+        >>> target = np.zeros(2)
+        >>> DryDevice().copy(np.ones(2), target)
+        >>> target
+        array([0., 0.])
+        """
 
     def free_memory(self) -> int:
-        """Return the number of bytes that was given to the constructor."""
+        """Return the number of bytes that was given to the constructor; allocations do not reduce it.
+
+        Examples
+        --------
+        >>> device = DryDevice(free=1 << 30)
+        >>> y = device.empty((1000, 1000), "float32")
+        >>> device.free_memory() == 1 << 30
+        True
+        """
         return self.free
 
     def launch(self, kernel: str, grid: Any, block: Any, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
-        """Do nothing."""
+        """Run no kernel; the arrays among `arguments` stay as they are.
+
+        Examples
+        --------
+        >>> y = np.zeros(2, np.float32)
+        >>> DryDevice().launch("content", (1,), (256,), y, dtype="float32")
+        >>> y
+        array([0., 0.], dtype=float32)
+        """
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
-        """Do nothing."""
+        """Compute no product; `out` stays as it is.
+
+        Examples
+        --------
+        >>> out = np.zeros((1, 1))
+        >>> DryDevice().gemm(np.ones((1, 3)), np.ones((3, 1)), out)
+        >>> out
+        array([[0.]])
+        """
 
 
 def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:

@@ -31,7 +31,7 @@ class CudaEngine(CudaPasses):
     device : Device, optional
         The device; by default the GPU that CuPy uses.
     method : str, optional
-        One of `METHODS`, for every convolution to which it can be applied; by default `choose` chooses for each.
+        One of `METHODS`, for every convolution to which it can be applied; by default `choose_method` chooses for each.
     workspace : int
         Bytes of temporary memory of a convolution at most.
 
@@ -56,30 +56,68 @@ class CudaEngine(CudaPasses):
     >>> network, engine = build_network(random_weights(deepest="conv1_2")), CudaEngine(DryDevice())
     >>> terms = [ContentTerm("relu1_2", np.zeros((64, 64, 16), np.float32), scale=1.0)]
     >>> forecast = engine.forecast(network, terms, (64, 64, 3))  # a dry run
-    >>> engine.describe()
-    'no products; first: conv1_1 forward, conv1_1 adjoint; mec: conv1_2 forward, conv1_2 adjoint'
+    >>> engine.chosen["conv1_1 forward"], engine.chosen["conv1_2 forward"]
+    ('first', 'mec')
     """
 
     def describe(self) -> str:
-        """Return in words how products were computed, and the method of each convolution of the last evaluation."""
+        """Return in words how products were computed, and the method of each convolution of the last evaluation.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, engine = build_network(random_weights(deepest="conv1_2")).layers, CudaEngine(DryDevice())
+        >>> _ = engine.forward(layers, np.zeros((64, 64, 3), np.float32), ["relu1_2"])
+        >>> engine.describe()
+        'no products; first: conv1_1 forward; mec: conv1_2 forward'
+        """
         note = [] if self.scratch >= self.workspace else [f"{self.scratch >> 20} MiB of scratch, for memory is short"]
         return "; ".join([self.device.products, *note, *describe_methods(self.chosen)])
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
-        """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
+        """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.losses.content import ContentTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, engine = build_network(random_weights(deepest="conv1_1")), CudaEngine(DryDevice())
+        >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)]
+        >>> evaluate = engine.prepare(network, terms, (8, 8, 3))
+        >>> values, dp = evaluate(np.zeros((8, 8, 3), np.float32))  # on a dry device the numbers mean nothing
+        >>> values.shape, dp.shape
+        ((1,), (8, 8, 3))
+        """
         with network.backend.separate_pool():  # scales are computed in memory of their own
             terms = scaled_terms(terms)
         network.backend.free_unused()  # frees the memory in which the targets were measured
-        engine, _ = self.fitting_engine(network, terms, shape)
+        engine, _ = self._fitting_engine(network, terms, shape)
         return CudaEvaluation(engine, network, terms, shape)
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of an evaluation by the engine that `fitting_engine` returns; time is not estimated."""
+        """Return the memory of an evaluation, found by a dry run; the time is not estimated.
+
+        If the evaluation would not fit the GPU's memory, it is that with the least temporary memory. See
+        `handstyle.optimize.objective.Engine`.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.losses.content import ContentTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, engine = build_network(random_weights(deepest="conv1_1")), CudaEngine(DryDevice())
+        >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)]
+        >>> forecast = engine.forecast(network, terms, (8, 8, 3))
+        >>> forecast.bytes > 2 * 8 * 8 * 16 * 4, forecast.seconds  # the features and the target, at least
+        (True, nan)
+        """
         objective = network, terms, shape
-        needed = self.fitting_engine(*objective)[1] if gradient else measuring_bytes(self, *objective)
+        needed = self._fitting_engine(*objective)[1] if gradient else measuring_bytes(self, *objective)
         return Forecast(needed, network.weight_bytes, math.nan)
 
-    def fitting_engine(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
+    def _fitting_engine(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
         """Return an engine whose evaluation fits the GPU's memory if possible, and the bytes that it needs.
 
         It is this engine or, if that needs too much memory, a copy with the least temporary memory. The bytes are those
@@ -93,7 +131,17 @@ class CudaEngine(CudaPasses):
         return smaller, evaluation_bytes(smaller, network, terms, shape)
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the features at the layers `taps` and the stages for `backward`; see `sequence_forward`."""
+        """Return the features at the layers `taps` and the stages for `backward`; see `sequence_forward`.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, engine = build_network(random_weights(deepest="conv1_2")).layers, CudaEngine(DryDevice())
+        >>> features, stages = engine.forward(layers, np.zeros((8, 6, 3), np.float32), ["relu1_1", "relu1_2"])
+        >>> {tap: f.shape for tap, f in features.items()}
+        {'relu1_1': (8, 6, 16), 'relu1_2': (8, 6, 16)}
+        """
         features, taps = Features(), tuple(taps)
         if len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
@@ -103,7 +151,17 @@ class CudaEngine(CudaPasses):
             return features, smaller.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
-        """Return the gradient at the input; see `sequence_backward`."""
+        """Return the gradient at the input from those at the layers that were tapped; see `sequence_backward`.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, engine = build_network(random_weights(deepest="conv1_1")).layers, CudaEngine(DryDevice())
+        >>> features, stages = engine.forward(layers, np.zeros((8, 6, 3), np.float32), ["relu1_1"])
+        >>> engine.backward(layers, {"relu1_1": features["relu1_1"]}, stages).shape
+        (8, 6, 3)
+        """
         check_gradients([layer.name for stage in caches for layer in stage.layers], dfeatures)
         return self.run_backward(caches, GivenGradients(dfeatures))
 
@@ -126,9 +184,9 @@ class CudaEvaluation:
     >>> network = build_network(random_weights(deepest="conv1_1"))
     >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)]
     >>> evaluation = CudaEvaluation(CudaEngine(DryDevice()), network, terms, (8, 8, 3))
-    >>> values, dp = evaluation.host(np.zeros(8 * 8 * 3))  # on a dry device the numbers mean nothing
+    >>> values, dp = evaluation(np.zeros((8, 8, 3), np.float32))  # on a dry device the numbers mean nothing
     >>> values.shape, dp.shape
-    ((1,), (192,))
+    ((1,), (8, 8, 3))
     """
 
     def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
@@ -139,9 +197,9 @@ class CudaEvaluation:
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient, by launching the CUDA graph if there is one."""
-        return self.recording(self.sweep, p) if self.recording else self.sweep(p)
+        return self.recording(self._sweep, p) if self.recording else self._sweep(p)
 
-    def sweep(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+    def _sweep(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient, by launching one kernel after another."""
         device, dp = self.engine.device, None
         values = device.xp.empty((len(self.terms),), np.float64)
@@ -153,7 +211,22 @@ class CudaEvaluation:
         return values, gradients.sum_at(PICTURE, p, dp)
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the terms' values and the gradient at a flat float64 vector, copied in pieces by pinned memory."""
+        """Return the terms' values and the gradient at a picture given as a flat float64 vector, all on the host.
+
+        If the device has a queue for copies, the vectors are copied in pieces through pinned memory.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.losses.content import ContentTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, engine = build_network(random_weights(deepest="conv1_1")), CudaEngine(DryDevice())
+        >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32), scale=1.0)]
+        >>> evaluation = CudaEvaluation(engine, network, terms, (8, 8, 3))
+        >>> values, dv = evaluation.host(np.zeros(8 * 8 * 3))  # on a dry device the numbers mean nothing
+        >>> values.shape, dv.shape, dv.dtype.name
+        ((1,), (192,), 'float64')
+        """
         dtype = self.network.dtype
         if self._transfer is None and (link := self.engine.device.link()):
             self._transfer = Transfer(link, self.engine.device.xp, v.size, dtype)

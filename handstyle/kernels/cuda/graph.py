@@ -31,13 +31,16 @@ class Recording:
 
     Examples
     --------
-    >>> # needs a GPU
-    >>> recording = Recording(cupy, nullcontext, print)  # doctest: +SKIP
-    >>> for _ in range(3):  # doctest: +SKIP
-    ...     values, gradient = recording(sweep, p)
-    launched one by one
-    launched as one graph
-    launched as one graph
+    On a machine with a GPU:
+
+    .. code-block:: python
+
+        import cupy
+
+        recording = Recording(cupy, nullcontext, print)
+        for _ in range(3):
+            values, gradient = recording(sweep, p)
+        # prints: launched one by one; launched as one graph; launched as one graph
     """
 
     def __init__(

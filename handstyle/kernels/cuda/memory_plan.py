@@ -108,11 +108,8 @@ class MemoryPlan:
     Examples
     --------
     >>> plan = MemoryPlan([Request(1024, 0, 2), Request(512, 1, 2)])
-    >>> plan.begin()
-    >>> first, second = plan.take(1000), plan.take(512)
-    >>> plan.size, first.start, second.start
-    (1536, 0, 1024)
-    >>> plan.take(4096)  # not in the plan
+    >>> plan.size, plan.offsets
+    (1536, [0, 1024])
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
@@ -123,11 +120,31 @@ class MemoryPlan:
         self._taken: set[tuple[int, int]] = set()
 
     def begin(self) -> None:
-        """Start an evaluation: the next request is the first of the plan."""
+        """Start an evaluation: the next request is matched with the first of the plan.
+
+        Examples
+        --------
+        >>> plan = MemoryPlan([Request(512, 0, 1), Request(1024, 1, 2)])
+        >>> first = plan.take(512)
+        >>> plan.take(512)  # the plan's next array has 1024 bytes
+        >>> del first
+        >>> plan.begin()
+        >>> plan.take(512).start
+        0
+        """
         self._next = 0
 
     def take(self, size: int) -> "Slot | None":
-        """Return the place of the next array, of `size` bytes, or None if the plan has no free place for it."""
+        """Return the place of the next array, of `size` bytes, or None if the plan has no free place for it.
+
+        Examples
+        --------
+        >>> plan = MemoryPlan([Request(1024, 0, 2), Request(512, 1, 2)])
+        >>> first, second = plan.take(1000), plan.take(512)
+        >>> first.start, second.start
+        (0, 1024)
+        >>> plan.take(4096)  # not in the plan
+        """
         size = granules(size)
         for k in range(self._next, min(self._next + LOOKAHEAD, len(self.sizes))):
             if self.sizes[k] != size:

@@ -40,7 +40,7 @@ class CudaPasses:
     Attributes
     ----------
     chosen : dict of str to str
-        See `CudaEngine`.
+        The method of each convolution that ran last, by name and direction, such as ``conv1_1 adjoint``.
 
     Examples
     --------
@@ -49,8 +49,8 @@ class CudaPasses:
     >>> layers = build_network(random_weights(deepest="conv2_1")).layers
     >>> passes = CudaPasses(DryDevice(), "winograd4")
     >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["pool1"], {})
-    >>> [(stage.name, stage.output) for stage in stages], passes.chosen
-    ([('relu1_1', (8, 8, 16)), ('pool1', (4, 4, 16))], {'conv1_1 forward': 'first', 'conv1_2 forward': 'winograd4'})
+    >>> passes.chosen
+    {'conv1_1 forward': 'first', 'conv1_2 forward': 'winograd4'}
     """
 
     poolings: ClassVar[tuple[str, ...]] = ("max", "average")
@@ -64,8 +64,8 @@ class CudaPasses:
         self.tf32 = self.device.precision == "tf32"
         self.name = "cuda-tf32" if self.tf32 else "cuda"
 
-    def choose(self, name: str, epilogue: Epilogue, w: Array, source: Source, offset: int, adjoint: bool) -> str:
-        """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and record it in `chosen`.
+    def _choose(self, name: str, epilogue: Epilogue, w: Array, source: Source, offset: int, adjoint: bool) -> str:
+        """Return the method for the convolution `name` with `w` (3, 3, C, K) or its adjoint, and record it in `chosen`.
 
         With three channels of input it is ``first``; otherwise `self.method` if it can be applied; otherwise the one
         that is fastest by the counts of ``choose.py`` for this shape and precision.
@@ -81,18 +81,33 @@ class CudaPasses:
         self.chosen[f"{name} {'adjoint' if adjoint else 'forward'}"] = method
         return method
 
-    def convolver(self, x: Array) -> Convolver:
-        """Return what computes convolutions in the dtype of `x`."""
+    def _convolver(self, x: Array) -> Convolver:
+        """Return a `Convolver` for the dtype of `x`."""
         return Convolver(self.device, x.dtype, self.workspace)
 
     def with_least_scratch(self) -> Self:
-        """Return a copy with the least temporary memory."""
+        """Return a copy whose convolutions take at most `LESS_SCRATCH` bytes of temporary memory.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> CudaPasses(DryDevice(), workspace=1 << 26).with_least_scratch().workspace >> 20  # MiB
+        16
+        """
         return self.with_scratch(min(LESS_SCRATCH, self.workspace))
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> Self:
-        """Return a copy with another amount of temporary memory, or on another device.
+        """Return a copy with `workspace` bytes of temporary memory for a convolution, and on another device if given.
 
-        Both share the dictionary `chosen`.
+        What the copy chooses is entered in `chosen` of the original too.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> passes = CudaPasses(DryDevice())
+        >>> copied = passes.with_scratch(1 << 20)
+        >>> copied.workspace, copied.device is passes.device, copied.chosen is passes.chosen
+        (1048576, True, True)
         """
         made = copy(self)
         made.workspace, made.device = workspace, device or self.device
@@ -101,7 +116,32 @@ class CudaPasses:
     def sweep(  # (H, W, 3) -> (H, W, 3)
         self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str], gradients: TermGradients
     ) -> Array:
-        """Return the gradient at the input of the layers, by a forward and a backward pass through them."""
+        """Return the gradient at the input of the layers, by a forward and a backward pass through them.
+
+        Parameters
+        ----------
+        layers, x, taps
+            See `sequence_forward`.
+        gradients : TermGradients
+            The gradients of the terms. The forward pass enters the features that they need; the backward pass has each
+            computed when it reaches its layer, and the terms' values with it.
+
+        Returns
+        -------
+        (H, W, 3) array
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.losses.content import ContentTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, p = build_network(random_weights(deepest="conv1_1")).layers, np.zeros((8, 8, 3), np.float32)
+        >>> terms = [ContentTerm("relu1_1", np.zeros((8, 8, 16), np.float32))]
+        >>> half_square = lambda term, f, overwrite: (0.5 * np.vdot(f, f), f)
+        >>> gradients = TermGradients(half_square, terms, features={}, recompute={}, values=[None])
+        >>> CudaPasses(DryDevice()).sweep(layers, p, ["relu1_1"], gradients).shape
+        (8, 8, 3)
+        """
         return self.run_backward(self.run_forward(layers, x, taps, gradients.features, gradients.recompute), gradients)
 
     def run_forward(
@@ -127,6 +167,18 @@ class CudaPasses:
         Returns
         -------
         list of Stage
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, features = build_network(random_weights(deepest="conv2_1")).layers, {}
+        >>> x = np.zeros((8, 8, 3), np.float32)
+        >>> stages = CudaPasses(DryDevice()).run_forward(layers, x, ["relu1_1", "pool1"], features)
+        >>> [(stage.name, stage.output) for stage in stages]
+        [('relu1_1', (8, 8, 16)), ('pool1', (4, 4, 16))]
+        >>> {tap: f.shape for tap, f in features.items()}
+        {'relu1_1': (8, 8, 16), 'pool1': (4, 4, 16)}
         """
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
@@ -141,11 +193,25 @@ class CudaPasses:
         return stages
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
-        """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned."""
+        """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned.
+
+        `gradients` are those of the terms at the layers; the last stage's output must have one.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cuda.dry_device import DryDevice
+        >>> from handstyle.kernels.gradients import GivenGradients
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, features = build_network(random_weights(deepest="conv1_1")).layers, {}
+        >>> passes = CudaPasses(DryDevice())
+        >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["relu1_1"], features)
+        >>> passes.run_backward(stages, GivenGradients({"relu1_1": features["relu1_1"]})).shape
+        (8, 8, 3)
+        """
         epilogue = backward_epilogue(stages[-1], gradients)
         dx, epilogue.relu_gradient = epilogue.relu_gradient, None
         assert dx is not None
-        dx = apply_epilogue(self.convolver(dx), dx, epilogue)
+        dx = apply_epilogue(self._convolver(dx), dx, epilogue)
         del epilogue  # or the gradient at the last layer would stay allocated
         for i in reversed(range(len(stages))):
             dx = self._stage_backward(stages[i], stages[i - 1] if i else None, dx, gradients)
@@ -166,8 +232,8 @@ class CudaPasses:
         assert layer is not None
         epilogue.bias = layer.b
         source, w = Source.of(contiguous(x), layer.padding), contiguous(layer.w)
-        method = self.choose(layer.name, epilogue, w, source, 1, adjoint=False)
-        self.convolver(x).convolve(method, source, w, epilogue, 1, adjoint=False)
+        method = self._choose(layer.name, epilogue, w, source, 1, adjoint=False)
+        self._convolver(x).convolve(method, source, w, epilogue, 1, adjoint=False)
 
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
         if not isinstance(x, self.device.xp.ndarray):
@@ -210,7 +276,7 @@ class CudaPasses:
     def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
         # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, the gradient
         # of a tap there is already added, and the rectifier's mask applied.
-        layer, convolver = stage.convolution, self.convolver(dx)
+        layer, convolver = stage.convolution, self._convolver(dx)
         if layer is None:
             dx = self.device.xp.ascontiguousarray(stage.layers[0].backward(dx, stage.cache))
             return dx if below is None else apply_epilogue(convolver, dx, backward_epilogue(below, gradients))
@@ -231,7 +297,7 @@ class CudaPasses:
         if layer.padding != "zero":  # the adjoint of the convolution of the padded map, then the adjoint of padding it
             dxpad, offset = self.device.empty((H + 2, W + 2, C), dx.dtype), 2
             target = Epilogue(y=dxpad, H=H + 2, W=W + 2, K=C)
-        method = self.choose(layer.name, target, w, source, offset, adjoint=True)
+        method = self._choose(layer.name, target, w, source, offset, adjoint=True)
         # The result is written over a gradient computed for this sweep alone: each value is read by the thread that
         # replaces it.
         over = epilogue.relu_gradient if gradients.writable and method != "first" else None

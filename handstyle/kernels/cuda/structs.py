@@ -20,13 +20,28 @@ POOLS = {"none": 0, "max": 1, "average": 2}
 
 @dataclass
 class Source:
-    """The input of a kernel: a map, or the gradient at a pool's input, computed from that at its output.
+    """The input of a kernel: a feature map, or the gradient at a pool's input, which the kernel computes as it reads.
+
+    Parameters
+    ----------
+    x : (H, W, C) or (ph, pw, C) array
+        The map, or the gradient at the pool's output.
+    codes : array of uint32, optional
+        The pool's cache: of a max pool three planes of bits, of an average pool the mask of the rectifier before it.
+    H, W, C : int
+        The shape of the map that the kernel reads.
+    border : int
+        A value of `BORDERS`: what the kernel reads beyond the edges.
+    unpool : int
+        A value of `POOLS`: the pool whose gradient is computed, or 0 for a map.
+    ph, pw : int
+        Height and width of the pool's output.
 
     Examples
     --------
-    >>> source = Source.of(np.zeros((4, 6, 3), np.float32), "reflect")
-    >>> source.H, source.W, source.C, source.border
-    (4, 6, 3, 1)
+    >>> source = Source(np.zeros((2, 3, 8), np.float32), H=2, W=3, C=8)
+    >>> source.border, source.unpool  # zeros beyond the edges; a map, no pool
+    (0, 0)
     """
 
     x: Array
@@ -41,28 +56,76 @@ class Source:
 
     @classmethod
     def of(cls, x: Array, padding: str = "zero") -> "Source":  # (H, W, C)
-        """Return the input that is the map `x`, with a border made by `padding`."""
+        """Return the structure for the map `x`, padded as the key `padding` of `BORDERS` says.
+
+        Examples
+        --------
+        >>> source = Source.of(np.zeros((4, 6, 3), np.float32), "reflect")
+        >>> source.H, source.W, source.C, source.border
+        (4, 6, 3, 1)
+        """
         H, W, C = x.shape
         return cls(x, None, H, W, C, BORDERS[padding])
 
     @classmethod
     def pooled(cls, dy: Array, codes: Array, shape: tuple[int, int, int], kind: str) -> "Source":
-        """Return the input that is the gradient at a pool's input.
+        """Return the structure for the gradient at a pool's input.
 
         The kernel computes it from the gradient `dy` at the pool's output and the pool's cache `codes`. `shape` is the
         shape of the pool's input, `kind` a key of `POOLS`.
+
+        Examples
+        --------
+        >>> dy, codes = np.zeros((2, 3, 8), np.float32), np.zeros((2, 3, 3, 1), np.uint32)
+        >>> source = Source.pooled(dy, codes, (5, 6, 8), "max")  # the pool dropped the fifth row
+        >>> (source.H, source.W), (source.ph, source.pw)
+        ((5, 6), (2, 3))
         """
         return cls(dy, codes, *shape, 0, POOLS[kind], dy.shape[0], dy.shape[1])
 
 
 @dataclass
 class Epilogue:
-    """The operations on a kernel's results while they are in registers, in the order of the fields.
+    """The operations on a kernel's results while they are in registers.
+
+    They are applied in the order of the parameters, the rectifier before `y` is written and the pool at the end; what
+    is None or 0 is left out. Masks hold one bit for each channel, in `mask_words` words a pixel.
+
+    Parameters
+    ----------
+    bias : (K,) array, optional
+        Added.
+    relu_gradient : (H, W, K) array, optional
+        Added: the gradient of the terms at the rectifier.
+    mask : (H, W, words) array of uint32, optional
+        Values whose bit is 0 become 0, as in the rectifier's backward pass.
+    conv_gradient : (H, W, K) array, optional
+        Added: the gradient of the terms at the convolution.
+    raw : (H, W, K) array, optional
+        Receives the values before the rectifier.
+    y : (H, W, K) array, optional
+        Receives the values before the pool.
+    bits : (H, W, words) array of uint32, optional
+        Receives the rectifier's mask.
+    pooled : (ph, pw, K) array, optional
+        Receives the pool's output.
+    planes : (ph, pw, 3, words) array of uint32, optional
+        Receives the cache of a max pool: two bits for the position of the maximum, one for whether it is positive.
+    H, W, K : int
+        The shape of the kernel's results.
+    rectify : int
+        1 to apply the rectifier.
+    pool : int
+        A value of `POOLS`.
+    ph, pw : int
+        Height and width of the pool's output.
 
     Examples
     --------
-    >>> Epilogue(rectify=1).has_backward, Epilogue(mask=np.zeros((4, 6, 1), np.uint32)).has_backward
-    (False, True)
+    >>> y = np.zeros((4, 6, 64), np.float32)
+    >>> epilogue = Epilogue(bias=np.ones(64, np.float32), y=y, H=4, W=6, K=64, rectify=1)  # y = max(x * w + bias, 0)
+    >>> epilogue.pool == POOLS["none"]
+    True
     """
 
     bias: Array | None = None
@@ -84,7 +147,13 @@ class Epilogue:
 
     @property
     def has_backward(self) -> bool:
-        """Whether it adds a gradient or applies a rectifier's mask, as at the end of a stage's backward pass."""
+        """Whether the epilogue adds a gradient or applies a rectifier's mask, which only a backward pass does.
+
+        Examples
+        --------
+        >>> Epilogue(rectify=1).has_backward, Epilogue(mask=np.zeros((4, 6, 1), np.uint32)).has_backward
+        (False, True)
+        """
         return any(a is not None for a in (self.relu_gradient, self.mask, self.conv_gradient))
 
 

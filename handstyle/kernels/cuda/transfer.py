@@ -30,9 +30,17 @@ class Link:
 
     Examples
     --------
-    >>> # needs a GPU
-    >>> link = Link(cupy)  # doctest: +SKIP
-    >>> link.wait(link.upload(link.pinned(1000, "float32"), cupy.empty(1000, "float32")))  # doctest: +SKIP
+    On a machine with a GPU, copy a vector there and back:
+
+    .. code-block:: python
+
+        import cupy
+
+        link = Link(cupy)
+        host_array, device_array = link.pinned(1000, "float32"), cupy.empty(1000, "float32")
+        host_array[...] = 1
+        link.upload(host_array, device_array)
+        link.wait(link.download(device_array, host_array))
     """
 
     def __init__(self, cupy: Any) -> None:
@@ -40,30 +48,82 @@ class Link:
         self.stream = cupy.cuda.Stream(non_blocking=True)
 
     def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """Return an uninitialized vector in pinned memory of the host."""
+        """Return an uninitialized vector of `size` values in pinned memory of the host.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            host_array = Link(cupy).pinned(1000, "float32")
+            host_array[...] = 1  # a NumPy array
+        """
         memory = self.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
         return np.ndarray((size,), dtype, buffer=memory)
 
     def upload(self, host_array: Array, device_array: Any) -> Any:
-        """Start a copy to the device, and return the event of its end; until then `host_array` must not change."""
+        """Start a copy to the device, and return the event of its end; until then `host_array` must not change.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            event = link.upload(host_array, device_array)  # `host_array` is pinned, or the copy is not asynchronous
+            link.wait(event)
+            host_array[...] = 2
+        """
         device_array.set(host_array, stream=self.stream)
         return self._record_event(self.stream)
 
     def download(self, device_array: Any, host_array: Array) -> Any:
-        """Start a copy from the device to the host, and return the event of its end."""
+        """Start a copy from the device to the host, and return the event of its end.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            link.copies_follow_work()  # `device_array` may still be being computed
+            event = link.download(device_array, host_array)
+            link.wait(event)  # now `host_array` can be read
+        """
         device_array.get(stream=self.stream, out=host_array, blocking=False)
         return self._record_event(self.stream)
 
     def wait(self, event: Any) -> None:
-        """Wait for the end of a copy."""
+        """Make the host wait for the end of a copy, and of all copies queued before it.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            events = [link.upload(host, device) for host, device in pairs]
+            link.wait(events[-1])
+        """
         event.synchronize()
 
     def copies_follow_work(self) -> None:
-        """Make later copies wait for the device's computations queued so far."""
+        """Make later copies wait for the device's computations queued so far; the host does not wait.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            device_array *= 2
+            link.copies_follow_work()
+            event = link.download(device_array, host_array)  # the doubled values
+        """
         self.stream.wait_event(self._record_event(self.cuda.get_current_stream()))
 
     def work_follows_copies(self) -> None:
-        """Make later computations of the device wait for the copies queued so far."""
+        """Make later computations of the device wait for the copies queued so far; the host does not wait.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            link.upload(host_array, device_array)
+            link.work_follows_copies()
+            device_array *= 2  # doubles the uploaded values
+        """
         self.cuda.get_current_stream().wait_event(self._record_event(self.stream))
 
     def _record_event(self, stream: Any) -> Any:
@@ -93,6 +153,8 @@ class Transfer:
     >>> link = SimpleNamespace(pinned=np.empty, wait=no, copies_follow_work=no, work_follows_copies=no)
     >>> link.upload = link.download = lambda source, target: np.copyto(target, source)  # the device is the host itself
     >>> transfer = Transfer(link, np, size=5, dtype="float32", piece=2)
+    >>> transfer.pieces
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     >>> transfer.download(2 * transfer.upload(np.arange(5.0)))()
     array([0., 2., 4., 6., 8.])
     """
@@ -120,6 +182,15 @@ class Transfer:
         -------
         (n,) array
             The vector on the device. The host does not wait for the copies, but the device's next computation does.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> no = lambda *event: None
+        >>> link = SimpleNamespace(pinned=np.empty, wait=no, copies_follow_work=no, work_follows_copies=no)
+        >>> link.upload = lambda source, target: np.copyto(target, source)  # the device is the host itself
+        >>> Transfer(link, np, size=3, dtype="float32").upload(np.array([1.0, 2.0, 4.0]))
+        array([1., 2., 4.], dtype=float32)
         """
         device_array: Array = self.xp.empty((self.size,), self.dtype)
         self.link.copies_follow_work()  # earlier computations may still use this memory
@@ -146,6 +217,21 @@ class Transfer:
         callable
             Waits for the copy, and returns the vector in a new float64 array; pieces are converted while the next are
             copied. It must be called before the next call of `download`, which reuses its buffer.
+
+        Raises
+        ------
+        ValueError
+            If the length or the dtype is not this transfer's.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> no = lambda *event: None
+        >>> link = SimpleNamespace(pinned=np.empty, wait=no, copies_follow_work=no)
+        >>> link.download = lambda source, target: np.copyto(target, source)  # the device is the host itself
+        >>> finish = Transfer(link, np, size=3, dtype="float32").download(np.array([1, 2, 4], np.float32))
+        >>> finish()  # in float64
+        array([1., 2., 4.])
         """
         if device_array.shape != (self.size,) or device_array.dtype != self.dtype:
             got = f"{device_array.shape} {device_array.dtype}"
