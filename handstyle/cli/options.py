@@ -163,7 +163,7 @@ class RunConfig(Group):
     quiet: bool = False
     json: bool = False
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values that do not fit together or are out of range."""
         for name in ("checkpoint", "checkpoint_every"):
             if self.no_checkpoint and (given := getattr(self, name)):

@@ -50,7 +50,7 @@ class Group:
         for name, hint in field_types(own).items():
             check_range(name, getattr(self, name), hint)
         for group in reversed(own.__mro__):
-            for fault in vars(group)["faults"](self) if "faults" in vars(group) else ():
+            for fault in vars(group)["_faults"](self) if "_faults" in vars(group) else ():
                 raise HandstyleError(fault)
 
 
@@ -102,7 +102,7 @@ class SizeConfig(Group):
     tile: int = 0
     max_pixels: int = 0
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         if self.print:
             read_paper(self.print)
@@ -166,7 +166,7 @@ class LookConfig(Group):
             object.__setattr__(self, "strength", STRENGTH)
         super().__post_init__()
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         if self.strength is not None and self.style_weight is not None:
             both = f"strength={self.strength} and style_weight={self.style_weight}"
@@ -237,7 +237,7 @@ class LossConfig(Group):
     tv_white: float = 255.0
     normalize_gradients: bool = False
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         for kind in ("content", "style"):
             weights, layers = getattr(self, f"{kind}_layer_weights"), getattr(self, f"{kind}_layers")
@@ -291,7 +291,7 @@ class PyramidConfig(Group):
     pyramid_detail: bool = True
     iterations_by_scale: tuple[int, ...] = ()
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         if any(n < 1 for n in self.iterations_by_scale):
             yield f"iterations_by_scale={self.iterations_by_scale}: every one must be 1 or more"
@@ -342,10 +342,11 @@ class RegionConfig(Group):
 
     Examples
     --------
-    >>> RegionConfig(mask=("sky.png", "ground.png")).region_numbers(2)
-    (1, 2)
-    >>> RegionConfig(mask=("sky.png", "ground.png"), style_region=("2", "1")).region_numbers(2)
-    (2, 1)
+    >>> try:
+    ...     RegionConfig(mask=("sky.png", "ground.png"), regions="map.png")
+    ... except HandstyleError as error:
+    ...     print(error)
+    regions='map.png': it replaces `mask`; leave one of them out
     """
 
     mask: tuple[str, ...] = ()
@@ -364,7 +365,7 @@ class RegionConfig(Group):
     mask_dilate: int = 0
     mask_feather: float = 0.0
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         if self.regions and self.mask:
             yield f"regions={self.regions!r}: it replaces `mask`; leave one of them out"
@@ -378,7 +379,13 @@ class RegionConfig(Group):
             yield "`style_mask`: not with mask_mode='cysmith', which uses `mask`; leave it out"
 
     def region_colors(self) -> tuple[str, ...]:
-        """Return the colors in `style_region` without repetition, in the order of the numbers of the regions."""
+        """Return each color of `style_region` once, in the order of the numbers of the regions.
+
+        Examples
+        --------
+        >>> RegionConfig(regions="map.png", style_region=("red", "blue", "red", "0")).region_colors()
+        ('red', 'blue')
+        """
         return tuple(dict.fromkeys(region for region in self.style_region if region != "0")) if self.regions else ()
 
     def region_numbers(self, count: int) -> tuple[int, ...]:
@@ -391,6 +398,15 @@ class RegionConfig(Group):
         ------
         HandstyleError
             If there are masks, but the settings do not assign a region to each painting.
+
+        Examples
+        --------
+        >>> RegionConfig(mask=("sky.png", "ground.png")).region_numbers(2)
+        (1, 2)
+        >>> RegionConfig(mask=("sky.png", "ground.png"), style_region=("2", "1")).region_numbers(2)
+        (2, 1)
+        >>> RegionConfig(mask="sky.png", unmasked="paint").region_numbers(2)  # the second paints outside the mask
+        (1, 2)
         """
         if self.regions:
             if not self.style_region:
@@ -482,9 +498,11 @@ class OptimizerConfig(Group):
 
     Examples
     --------
-    >>> config = OptimizerConfig(optimizer="adam", learning_rate=2, learning_rate_schedule="exponential:0.5:100")
-    >>> config.learning_rate_at(1), config.learning_rate_at(101)
-    (2.0, 1.0)
+    >>> try:
+    ...     OptimizerConfig(optimizer="adam", evaluations=300)
+    ... except HandstyleError as error:
+    ...     print(error)
+    evaluations=300: optimizer='adam' makes one in each iteration; use iterations=300 evaluations=0
     """
 
     iterations: int = 200
@@ -502,7 +520,7 @@ class OptimizerConfig(Group):
     restarts: int = 0
     stop_below: float = 0.0
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of this group that do not fit together."""
         optimizer = self.optimizer
         if not 0 <= self.stop_below < 1:
@@ -539,7 +557,24 @@ class OptimizerConfig(Group):
             self.learning_rate_at(step)
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 1, by `learning_rate_schedule`."""
+        """Return the learning rate of a step: `learning_rate`, changed by `learning_rate_schedule`.
+
+        Parameters
+        ----------
+        step : int
+            The number of the step, counted from 1.
+
+        Raises
+        ------
+        HandstyleError
+            If the schedule is none of the three in `OptimizerConfig`.
+
+        Examples
+        --------
+        >>> config = OptimizerConfig(optimizer="adam", learning_rate=2, learning_rate_schedule="exponential:0.5:100")
+        >>> config.learning_rate_at(1), config.learning_rate_at(101)  # halved in 100 steps
+        (2.0, 1.0)
+        """
         kind, values = split_numbers(self.learning_rate_schedule)
         try:
             if kind == "constant" and not values:
@@ -607,7 +642,7 @@ class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, Los
 match-after, histogram, histogram-after
     """
 
-    def faults(self) -> Iterator[str]:
+    def _faults(self) -> Iterator[str]:
         """Yield an error for values of different groups that do not fit together."""
         content = self.content_weight > 0 and bool(self.content_layers)
         if not content and not self.has_style:
@@ -642,16 +677,35 @@ match-after, histogram, histogram-after
 
     @property
     def style_counts(self) -> bool:
-        """Whether the strength or the weight of the style is above 0."""
+        """Whether the strength or the weight of the style is above 0.
+
+        Examples
+        --------
+        >>> StyleConfig(strength=0.5).style_counts, StyleConfig(style_weight=0).style_counts
+        (True, False)
+        """
         return bool(self.strength or self.style_weight)
 
     @property
     def has_style(self) -> bool:
-        """Whether the objective has a style loss: a layer and a weight above 0."""
+        """Whether the objective has a style loss: a layer and a weight above 0.
+
+        Examples
+        --------
+        >>> StyleConfig(strength=0).has_style, StyleConfig(strength=0, means_weight=1).has_style
+        (False, True)
+        """
         return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
 
     def layer_weights(self, loss: Literal["style", "content"]) -> dict[str, float]:
-        """Return the weight of each layer of a loss: that of `style_layer_weights` or `content_layer_weights`, or 1."""
+        """Return the weight of each layer of a loss: that of `style_layer_weights` or `content_layer_weights`, or 1.
+
+        Examples
+        --------
+        >>> config = StyleConfig(style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1, 0.5))
+        >>> config.layer_weights("style"), config.layer_weights("content")
+        ({'relu1_1': 1.0, 'relu2_1': 0.5}, {'relu4_2': 1.0})
+        """
         layers: tuple[str, ...] = getattr(self, f"{loss}_layers")
         return dict(zip(layers, getattr(self, f"{loss}_layer_weights") or (1.0,) * len(layers), strict=True))
 
@@ -661,16 +715,44 @@ match-after, histogram, histogram-after
         return f"StyleConfig({', '.join(f'{k}={v!r}' for k, v in self.in_use().items() if v != default[k])})"
 
     def in_use(self) -> dict[str, Any]:
-        """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
+        """Return all fields by name, but of `strength` and `style_weight` only the one in use.
+
+        Examples
+        --------
+        >>> settings = StyleConfig(style_weight=3).in_use()
+        >>> settings["size"], settings["style_weight"], "strength" in settings
+        (512, 3.0, False)
+        """
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 
     def iterations_at(self, scale: int) -> int:
-        """Return the number of iterations, or of restarts, at a scale; scales are counted from 0, the coarsest."""
+        """Return the number of iterations at a scale, or of restarts if there are any.
+
+        Parameters
+        ----------
+        scale : int
+            The number of the scale, counted from 0, the coarsest.
+
+        Examples
+        --------
+        >>> config = StyleConfig(iterations_by_scale=(300, 100))
+        >>> [config.iterations_at(scale) for scale in range(3)]
+        [300, 100, 100]
+        """
         counts = (self.restarts,) if self.restarts else self.iterations_by_scale or (self.iterations,)
         return counts[min(scale, len(counts) - 1)]
 
     def check_styles(self, count: int) -> None:
-        """Raise `HandstyleError` if settings for each painting do not fit the number of paintings."""
+        """Raise `HandstyleError` if the settings with a value for each painting do not fit `count` paintings.
+
+        Examples
+        --------
+        >>> try:
+        ...     StyleConfig(style_blend=(0.7, 0.3)).check_styles(3)
+        ... except HandstyleError as error:
+        ...     print(error)
+        style_blend=(0.7, 0.3): 2 given for 3 paintings; give one each
+        """
         for name in ("style_blend", "style_at", "style_mask", "style_region"):
             given = getattr(self, name)
             if given and len(given) != count:
@@ -686,7 +768,17 @@ match-after, histogram, histogram-after
             raise HandstyleError(f"mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
 
     def check_layers(self, network: Network) -> None:
-        """Raise `HandstyleError` if a layer in the settings does not exist in the network."""
+        """Raise `HandstyleError` if the network does not have a layer of the settings.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> try:
+        ...     StyleConfig().check_layers(build_network(random_weights(deepest="conv2_2")))
+        ... except HandstyleError as error:
+        ...     print(str(error).split(";")[0])
+        content_layers='relu4_2': this network ends at relu2_2
+        """
         for name in ("content_layers", "style_layers"):
             for tap in getattr(self, name):
                 check_layer(network, name, tap)

@@ -109,10 +109,12 @@ class Start:
 
     Examples
     --------
-    >>> target, certain = np.zeros((2, 2, 3)), np.array([[True, True], [False, False]])
-    >>> start = Start(StyleConfig(), target=target, certain=certain)
-    >>> start.flicker(np.array([[[3.0] * 3] * 2, [[99.0] * 3] * 2]))  # the second row is not compared
-    3.0
+    >>> p = np.random.default_rng(0).uniform(0, 255, (32, 32, 3))
+    >>> last = Frame(photograph=p, painted=p.round())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     start = start_frame(StyleConfig(size=32), Picture(p, None, ""), last, 0.02, Path(folder, "start.png"))
+    >>> start.why, np.array_equal(start.target, last.painted)  # nothing has moved
+    ('', True)
     """
 
     config: StyleConfig
@@ -124,11 +126,37 @@ class Start:
 
     @staticmethod
     def follows(config: StyleConfig) -> dict[str, Any]:
-        """Return the settings that change for a frame that starts from the last one, which is painted at one scale."""
+        """Return the settings of a frame that starts from the last one, where they differ from those of the film.
+
+        Such a frame has no noise and one scale, with the iterations of the film's finest.
+
+        Examples
+        --------
+        >>> Start.follows(StyleConfig(iterations_by_scale=(300, 100)))
+        {'init_noise': 0.0, 'pyramid_min_size': 0, 'iterations_by_scale': (100,)}
+        """
         return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
 
     def terms(self, network: Network, size: Size) -> list[Term]:
-        """Return the list of terms for `stylize`: the temporal term, or none if the flow is reliable nowhere."""
+        """Return the list of terms for `stylize`: the temporal term, or none if the flow is reliable nowhere.
+
+        Parameters
+        ----------
+        network : Network
+            The network of the run, on whose device the target is put.
+        size : (H, W)
+            Height and width of the scale, which are those of the target.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, target = build_network(random_weights()), np.zeros((16, 16, 3))
+        >>> start = Start(StyleConfig(), target=target, certain=np.ones((16, 16), bool), weight=0.5)
+        >>> [(term.name, term.weight) for term in start.terms(network, (16, 16))]
+        [('temporal', 0.5)]
+        >>> Start(StyleConfig(), "a new scene").terms(network, (16, 16))
+        []
+        """
         if self.target is None or self.certain is None or not self.weight or not self.certain.any():
             return []
         target = luminance(self.target, self.config.color_space) if self.config.color == "luminance" else self.target
@@ -138,13 +166,31 @@ class Start:
         return [temporal_term(made, mask, self.weight)]
 
     def flicker(self, painted: Array) -> float | None:
-        """Return the `_warped_difference` of the painted frame from the last one; None if the flow is not reliable."""
+        """Return the root mean square difference, in gray levels, of the painted frame from the warped last one.
+
+        Only pixels with a reliable flow are compared. If there are none, the result is None.
+
+        Examples
+        --------
+        >>> target, certain = np.zeros((2, 2, 3)), np.array([[True, True], [False, False]])
+        >>> start = Start(StyleConfig(), target=target, certain=certain)
+        >>> start.flicker(np.array([[[3.0] * 3] * 2, [[99.0] * 3] * 2]))  # the second row is not compared
+        3.0
+        """
         if self.target is None or self.certain is None or not self.certain.any():
             return None
         return _warped_difference(painted, self.target, self.certain)
 
     def finished(self, result: Result) -> Result:
-        """Return a frame's result with the facts about the frame added to its metadata; see `frame_facts`."""
+        """Return a frame's result with the facts about the frame added to its metadata; see `frame_facts`.
+
+        Examples
+        --------
+        >>> painted = Result(np.full((2, 2, 3), 3.0), None, "done", "all 9 iterations done", [], 9, False, metadata={})
+        >>> start = Start(StyleConfig(), target=np.zeros((2, 2, 3)), certain=np.ones((2, 2), bool))
+        >>> json.loads(start.finished(painted).metadata[FRAME])
+        {'start': 'the last frame', 'temporal_weight': 0.02, 'previous': '', 'flicker': 3.0}
+        """
         facts: dict[str, Any] = {"start": self.why or LAST_FRAME, "temporal_weight": self.weight}
         facts["previous"] = self.previous
         flicker = self.flicker(whole_levels(result.array).astype(np.float64))
@@ -606,12 +652,11 @@ class Frames(Image.Image):
     --------
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     pictures = [Path(folder, f"{number}.png") for number in (1, 2)]
-    ...     for picture, level in zip(pictures, (0.0, 255.0), strict=True):
-    ...         write_picture(picture, np.full((16, 16, 3), level))
+    ...     for picture in pictures:
+    ...         write_picture(picture, np.zeros((16, 16, 3)))
     ...     film = Frames(pictures)
-    ...     film.seek(1)
-    ...     film.n_frames, film.getpixel((0, 0))
-    (2, (255, 255, 255))
+    >>> film.n_frames, film.size
+    (2, (16, 16))
     """
 
     def __init__(self, pictures: Sequence[Path]) -> None:
@@ -620,7 +665,24 @@ class Frames(Image.Image):
         self.seek(0)
 
     def seek(self, frame: int) -> None:
-        """Read a frame in place of the one before; `EOFError` after the last, as Pillow's own images raise."""
+        """Read a frame, counted from 0, in place of the one before.
+
+        Raises
+        ------
+        EOFError
+            If there is no such frame, as Pillow expects.
+
+        Examples
+        --------
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pictures = [Path(folder, "black.png"), Path(folder, "white.png")]
+        ...     for picture, level in zip(pictures, (0.0, 255.0), strict=True):
+        ...         write_picture(picture, np.full((16, 16, 3), level))
+        ...     film = Frames(pictures)
+        ...     film.seek(1)
+        >>> film.getpixel((0, 0))
+        (255, 255, 255)
+        """
         if not 0 <= frame < self.n_frames:
             raise EOFError
         image = read_frame(self.pictures[frame])

@@ -37,7 +37,29 @@ class Measured:
     count: int = 0
 
     def get(self, network: Network, arrays: Sequence[Array | None], choice: Any, measure: Callable[[], Any]) -> Any:
-        """Return the target for a network, arrays and layers (`choice`), from the cache or by calling `measure`."""
+        """Return a target from the cache; if it is not there, measure it and add it.
+
+        Parameters
+        ----------
+        network : Network
+            The network whose features are measured.
+        arrays : sequence of array or None
+            What the target is measured on: pixels and masks.
+        choice : tuple
+            What is measured: ``"features"`` or ``"moments"``, then the layers and what else the target depends on.
+        measure : callable
+            ``measure()`` returns the target.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, cache, p = build_network(random_weights()), Measured(), np.zeros((2, 2, 3))
+        >>> cache.get(network, [p], ("moments", "relu1_1"), lambda: "measured first")
+        'measured first'
+        >>> cache.get(network, [p.copy()], ("moments", "relu1_1"), lambda: "measured again")  # the same pixels
+        'measured first'
+        """
         if self.kept is None:
             return measure()
         digests = (None if one is None else array_digest([one]) for one in arrays)
@@ -48,5 +70,15 @@ class Measured:
         return self.kept[key][1]
 
     def forget_maps(self) -> None:
-        """Remove the features of pictures, which are large, and keep the moments of paintings."""
+        """Remove the features of pictures, which are large, and keep the moments of paintings.
+
+        Examples
+        --------
+        >>> cache = Measured()
+        >>> for what in ("features", "moments"):
+        ...     _ = cache.get(network=None, arrays=[], choice=(what, "relu1_1"), measure=lambda: 0)
+        >>> cache.forget_maps()
+        >>> [choice for network, choice in cache.kept]
+        [('moments', 'relu1_1')]
+        """
         self.kept = {key: value for key, value in (self.kept or {}).items() if key[-1][0] != "features"}
