@@ -174,7 +174,7 @@ def _describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
     side = round(math.sqrt(FEW_PIXELS))
     small = [need for need in needs if need.size[0] * need.size[1] <= FEW_PIXELS]
     larger = replace(config, size=side + 16, pyramid_min_size=0)
-    if small and replace(planned, config=larger).needs()[0].evaluation < max(need.evaluation for need in small):
+    if small and replace(planned, config=larger).needs[0].evaluation < max(need.evaluation for need in small):
         lines.append(
             f"up to {side} x {side} px an evaluation takes more memory than just above: the transformed kernels of the "
             "convolutions are kept from one evaluation to the next, which saves a tenth of the time"

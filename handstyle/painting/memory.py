@@ -71,8 +71,8 @@ class Need:
     Examples
     --------
     >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
-    >>> need.device, need.host  # 10 + 30 + 5, 7 + 3
-    (45, 10)
+    >>> need.device, need.host, need.total - LIBRARIES
+    (45, 10, 55)
     """
 
     size: Size
@@ -88,17 +88,40 @@ class Need:
 
     @property
     def device(self) -> int:
-        """Bytes on the device at the peak, if the device has its own memory."""
+        """Bytes on the device at the peak, if the device has its own memory.
+
+        The paintings are measured before the evaluations; of the two, that which takes more memory counts.
+
+        Examples
+        --------
+        >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
+        >>> need.device  # 10 + 30 + 5
+        45
+        """
         return self.weights + max(self.measuring, self.evaluation + self.optimizer)
 
     @property
     def host(self) -> int:
-        """Bytes on the host at the peak, if the device has its own memory."""
+        """Bytes on the host at the peak, if the device has its own memory.
+
+        Examples
+        --------
+        >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
+        >>> need.host  # 7 + 3
+        10
+        """
         return self.pictures + self.scipy
 
     @property
     def total(self) -> int:
-        """Bytes at the peak, if the device is the host."""
+        """Bytes at the peak, if the device is the host; `LIBRARIES` is part of them.
+
+        Examples
+        --------
+        >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
+        >>> need.total - LIBRARIES  # 10 + 30 + 5 + 7 + 3
+        55
+        """
         working = max(self.measuring, self.evaluation + self.optimizer + self.scipy)
         return LIBRARIES + self.weights + self.pictures + working
 
@@ -186,7 +209,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, own_memory: b
 
 def _find_fastest(runs: Sequence["RunMemory"]) -> "RunMemory | None":
     """Return the run whose finest scale's evaluation is forecast to be the fastest, the first of equals."""
-    return min(runs, key=lambda run: run.needs()[-1].seconds, default=None)
+    return min(runs, key=lambda run: run.needs[-1].seconds, default=None)
 
 
 @dataclass(frozen=True)
@@ -217,9 +240,9 @@ class RunMemory:
     --------
     >>> from handstyle.network.vgg import build_network, random_weights
     >>> network, pictures = build_network(random_weights()), [dummy_picture(64), dummy_picture(64)]
-    >>> run = RunMemory.now(StyleConfig(size=64), network, pictures[0], pictures[1:])
-    >>> [need.size for need in run.needs()]
-    [(64, 64)]
+    >>> run = RunMemory(StyleConfig(size=64), network, pictures[0], pictures[1:], own_memory=False, free=1e6)
+    >>> run.fits(), replace(run, free=1e9).fits()
+    (False, True)
     """
 
     config: StyleConfig
@@ -235,7 +258,16 @@ class RunMemory:
     def now(
         cls, config: StyleConfig, network: Network, photograph: Picture, paintings: Sequence[Picture]
     ) -> "RunMemory":
-        """Return the data of a run, with the memory that is now free on the network's device."""
+        """Return the data of a run, with the memory that is now free on the network's device.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> photograph = dummy_picture(64)
+        >>> run = RunMemory.now(StyleConfig(size=64), build_network(random_weights()), photograph, [photograph])
+        >>> run.own_memory, run.free > 0
+        (False, True)
+        """
         backend = network.backend
         return cls(config, network, photograph, paintings, backend.name == "cupy", backend.free_memory())
 
@@ -249,9 +281,17 @@ class RunMemory:
             if none fit. Vectors are kept in files if that is faster than smaller tiles. The photograph's features are
             computed again for each tile where there is no room for them, or where reading them would take longer. Half
             of the remaining memory is used to keep features of tiles from the first pass for the second.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512, tile=256), network, p, [p], own_memory=False, free=1e9)
+        >>> run.fitted().network.engine.name
+        'tiles of 256 px, reference'
         """
         run = self._with_tiles()
-        needs = [need.total - need.weights for need in run.needs()]
+        needs = [need.total - need.weights for need in run.needs]
         # Half of it: a run is long, and other programs come.
         kept_bytes = max(0, int(USABLE * run.free) - max(needs)) // 2 if math.isfinite(run.free) else 0
         network = run.network if run.own_memory else with_kept_features(run.network, kept_bytes)
@@ -283,7 +323,7 @@ class RunMemory:
     def _with_note(self, why: str) -> "RunMemory":
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
         how = f"painted by tiles of {tile_side(self.network)} px, the same picture"
-        if on_disk := max(need.files for need in self.needs()):
+        if on_disk := max(need.files for need in self.needs):
             how += f", with files of {_format_bytes(on_disk)} in {mapped_folder()}"
         if recomputes_photograph(self.network):
             how += ", the photograph's features computed again for each tile"
@@ -301,6 +341,14 @@ class RunMemory:
         -------
         RunMemory or None
             None if there are no smaller tiles.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=1e9)
+        >>> run.with_smaller_tiles("memory ran out").tiled
+        'memory ran out: painted by tiles of 384 px, the same picture'
         """
         if self.config.style_statistic == "patches":  # which need the whole picture
             return None
@@ -320,22 +368,43 @@ class RunMemory:
                 break
         return run
 
+    @cached_property  # it is asked for several times before a run, and a forecast takes a while
     def needs(self) -> list[Need]:
-        """Return the memory that each scale needs, from coarse to fine.
+        """The memory that each scale needs, from coarse to fine.
 
         Raises
         ------
         HandstyleError
             If a scale is too small for the network.
-        """
-        return self._needs
 
-    @cached_property
-    def _needs(self) -> list[Need]:  # they are asked for several times before a run, and a forecast takes a while
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=1e9)
+        >>> [need.size for need in run.needs]
+        [(128, 128), (256, 256), (512, 512)]
+        """
         return [self.need_at(size, k) for k, size in enumerate(scales(self.config, self._full_size()))]
 
     def terms(self, size: Size, timed: bool = False) -> list[Term]:
-        """Return terms as those of a scale, with targets that take no memory; see `planned_terms`."""
+        """Return terms for forecasts, like those of a scale but with targets that take no memory; see `planned_terms`.
+
+        Parameters
+        ----------
+        size : (H, W)
+            Height and width of the scale in pixels.
+        timed : bool
+            Whether the terms will be evaluated, to measure the time.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(style_layers="relu1_1"), network, p, [p], own_memory=False, free=1e9)
+        >>> [term.name for term in run.terms((64, 64))]
+        ['style relu1_1', 'content relu4_2', 'total variation']
+        """
         return planned_terms(self.config, self.network, size, *self._regions(size), timed)
 
     def _regions(self, size: Size) -> tuple[tuple[int, ...], list[Size]]:
@@ -348,7 +417,24 @@ class RunMemory:
         return regions, sizes
 
     def need_at(self, size: Size, k: int = 0) -> Need:
-        """Return the memory and the time of painting at a size, with the iterations of scale `k`."""
+        """Return the memory and the time of painting at a size.
+
+        Parameters
+        ----------
+        size : (H, W)
+            Height and width of the picture in pixels, which need not be those of a scale.
+        k : int
+            The scale, counted from 0, whose number of iterations is returned with them.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=1e9)
+        >>> small, large = run.need_at((64, 64)), run.need_at((128, 128))
+        >>> large.scipy / small.scipy  # four times the pixels
+        4.0
+        """
         config, network, paintings = self.config, self.network, self.paintings
         engine, item, full = engine_of(network), network.dtype.itemsize, self._full_size()
         regions, _ = self._regions(size)
@@ -387,16 +473,43 @@ class RunMemory:
         )
 
     def need(self) -> Need:
-        """Return the memory of the scale that needs most, which is not always the finest; see `needs`."""
-        return max(self.needs(), key=lambda need: need.total)
+        """Return the memory of the scale that needs most, which is not always the finest; see `needs`.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=1e9)
+        >>> run.need().size
+        (512, 512)
+        """
+        return max(self.needs, key=lambda need: need.total)
 
     def shortage(self) -> str:
-        """Return a sentence on which memory is too small, or an empty string if the run fits."""
-        needs = sorted(self.needs(), key=lambda need: -need.total)
+        """Return a description of the memory that is too small, or an empty string if the run fits.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=0)
+        >>> run.shortage()
+        '512 x 512 px need 882 MiB of memory, 0 MiB are free'
+        """
+        needs = sorted(self.needs, key=lambda need: -need.total)
         return next(filter(None, map(self.missing, needs)), "")
 
     def missing(self, need: Need) -> str:
-        """Return in words which memory is short for a scale, or an empty string."""
+        """Return a description of the memory that is too small for a scale, or an empty string if the scale fits.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=2**20)
+        >>> run.missing(Need((512, 512), 100, 0, 2**30, 0, 0, 0, 0, seconds=0.1))
+        '512 x 512 px need 1.0 GiB of memory, 1 MiB are free'
+        """
         config, (height, width) = self.config, need.size
         pairs = max_history(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
@@ -415,7 +528,16 @@ class RunMemory:
         return ""
 
     def fits(self, **changes: object) -> bool:
-        """Return whether the run would fit with changed settings; False if they are invalid."""
+        """Return whether the run would fit with changed settings; False if they are invalid.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=64 * 2**20)
+        >>> run.fits(), run.fits(size=64), run.fits(size=-1)
+        (False, True, False)
+        """
         try:
             config = replace(self.config, **changes)  # type: ignore[arg-type]
             run = replace(self, config=config)
@@ -433,26 +555,55 @@ class RunMemory:
         OutOfMemoryError
             The message has, in one line, the needed and the free memory, the size that would fit, and settings that
             need less memory at this size.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=64 * 2**20)
+        >>> try:
+        ...     run.check()
+        ... except OutOfMemoryError as error:
+        ...     print(error)
+        512 x 512 px need 882 MiB of memory, 64 MiB are free; size=128 would fit
         """
         if missing := self.shortage():
             raise OutOfMemoryError(f"{missing}; {self.advice()}")
 
     def advice(self) -> str:
-        """Return a sentence with settings that would fit: a smaller size, or other settings at this size."""
+        """Return a text with settings that would fit: a smaller size, or other settings at this size.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=64 * 2**20)
+        >>> run.advice()
+        'size=128 would fit'
+        """
         printed = bool(self.config.print)
         side = self.largest_size(max(self._full_size()) if printed else self.config.size)
         choices = [f"size={side}" + " in place of `print`" * printed] if side else []
-        choices += [f"at this size {way}" for way in self.cheaper_settings()]
+        choices += [f"at this size {way}" for way in self._cheaper_settings()]
         return " or ".join(choices) + " would fit" if choices else "not even a small picture would fit"
 
     def largest_size(self, below: int) -> int:
-        """Return the largest size below `below` at which the run would fit, or 0; see `largest_side`."""
+        """Return the largest size below `below` at which the run would fit, or 0; see `largest_side`.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=64 * 2**20)
+        >>> run.largest_size(512)
+        128
+        """
         # Memory grows about as the area, so no side fits that is twice the estimate from this.
         taken = self.need().total / (max(self._full_size()) if self.config.print else self.config.size) ** 2
         most = min(below, 2 * int(min(below, math.sqrt(max(1, self.free / taken)))))
         return largest_side(most, lambda side: self.fits(size=side, print=""))
 
-    def cheaper_settings(self) -> list[str]:
+    def _cheaper_settings(self) -> list[str]:
         """Return changes of settings that would fit at this size: of style size, L-BFGS history or optimizer."""
         config, choices = self.config, list[str]()
         if config.has_style and (config.style_size or config.style_scale > 1) and self.paintings:
@@ -479,6 +630,18 @@ class RunMemory:
         ----------
         size : (H, W), optional
             The size of the current scale; by default the finest.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, p = build_network(random_weights()), dummy_picture(512)
+        >>> run = RunMemory(StyleConfig(size=512), network, p, [p], own_memory=False, free=1e9)
+        >>> try:
+        ...     with run.guard():
+        ...         raise MemoryError
+        ... except OutOfMemoryError as error:
+        ...     print(str(error).split("; ")[1])
+        size=448 or at this size optimizer=adam would fit
         """
         size = size or self._full_size()
         try:

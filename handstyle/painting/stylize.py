@@ -306,7 +306,7 @@ class PaintingRun:
     def _callback(self, called: Any, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
         """Return a callback of the optimizer at one scale, which calls that of the run."""
         ends = [position.trace[-1].seconds if position.trace else 0.0]
-        forecast, planned, sizes = [need.seconds for need in self.memory.needs()], self.planned, self.plan.sizes
+        forecast, planned, sizes = [need.seconds for need in self.memory.needs], self.planned, self.plan.sizes
 
         def report(row: Iteration) -> None:
             row = _continue_row(position, row)

@@ -98,7 +98,7 @@ def run_time(run: RunMemory) -> RunTime:
     >>> run_time(run).seconds  # the reference engine has no forecast
     [nan]
     """
-    config, needs = run.config, run.needs()
+    config, needs = run.config, run.needs
     per_round = config.evaluations if config.restarts else 1
     seconds, tried, rate = list[float](), (0, 0), 1.0  # measured seconds by counted ones
 

@@ -177,12 +177,12 @@ def test_the_plan_keeps_the_photographs_features_or_computes_them_again(
     filed, where, notes = painted()
     assert where is np.memmap
     np.testing.assert_array_equal(filed, kept)
-    before = run(config, 1 << 40, network).fitted().needs()[-1]
+    before = run(config, 1 << 40, network).fitted().needs[-1]
     size = before.files
     assert size == 8 * 75 * 75 * 8  # features at half of 150 px, float64
     with monkeypatch.context() as patch:  # too little room on the disk
         patch.setattr("handstyle.painting.memory.free_disk", lambda: size - 1)
-        after = run(config, 1 << 40, network).fitted().needs()[-1]
+        after = run(config, 1 << 40, network).fitted().needs[-1]
         assert (after.files, after.seconds > before.seconds) == (0, True)
         patch.setattr("handstyle.painting.memory.free_disk", lambda: 0)
         again, where, notes = painted()

@@ -157,7 +157,7 @@ def test_each_scale_of_a_run_is_forecast_once(monkeypatch):
     monkeypatch.setattr(RunMemory, "need_at", lambda run, size, k=0: asked.append(size) or need_at(run, size, k))
     fitted = run(replace(CONFIG, size=256), math.inf).fitted()
     fitted.check()
-    assert [need.size for need in fitted.needs()] == asked == [(128, 128), (256, 256)]
+    assert [need.size for need in fitted.needs] == asked == [(128, 128), (256, 256)]
 
 
 def test_the_check_comes_before_any_work(monkeypatch):

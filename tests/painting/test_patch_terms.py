@@ -189,7 +189,7 @@ def test_the_forecast_holds_what_an_evaluation_takes(stride):
     network = build_network(random_weights(deepest="conv3_1")).with_kernels("auto")
     config = replace(CONFIG, size=96, style_layers=("relu2_1", "relu3_1"), patch_stride=stride)
     p, painting = rng.uniform(0, 255, (2, 96, 96, 3))
-    forecast = RunMemory(config, network, dummy_picture(96), [dummy_picture(96)], False, 1 << 40).needs()[-1].evaluation
+    forecast = RunMemory(config, network, dummy_picture(96), [dummy_picture(96)], False, 1 << 40).needs[-1].evaluation
     terms = build_terms(network, config, p, [painting])
     taken = target_bytes(terms)
     tracemalloc.start()
@@ -211,7 +211,7 @@ def test_the_forecast_of_time_counts_the_products():
 
     def seconds(**changes):
         run = RunMemory(replace(config, **changes), network, dummy_picture(256), [dummy_picture(256)], False, 1 << 40)
-        return run.needs()[-1].seconds
+        return run.needs[-1].seconds
 
     plain = seconds(style_statistic="gram")
     assert seconds() - plain > 10 * (seconds(patch_stride=2) - plain) > 0

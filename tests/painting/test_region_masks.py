@@ -214,7 +214,7 @@ def test_the_rest_is_painted_by_the_paintings_beyond_the_masks_or_by_all(network
         assert names == [f"style {tap} region {n}" for n in (1, 2) for tap in QUICK["style_layers"]]
         first, second = (next(t for t in terms if t.name == f"style relu1_1 region {n}") for n in (1, 2))
         assert np.allclose(first.target.outer, second.target.outer) == blended
-        planned = RunMemory(one, network, read[0], sources, False, 1 << 40).needs()
+        planned = RunMemory(one, network, read[0], sources, False, 1 << 40).needs
         assert planned[0].evaluation > 0
     everywhere = np.full((96, 96), 255, np.uint8)
     Image.fromarray(everywhere).save(where / "m.png")
