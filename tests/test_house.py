@@ -359,7 +359,6 @@ METHODS_TO_COME = (
     "handstyle/kernels/gradients.py",
     "handstyle/kernels/stages.py",
     "handstyle/kernels/tiles.py",
-    "handstyle/painting",
     "handstyle/cli",
     "handstyle/book",
     "weights_tools",

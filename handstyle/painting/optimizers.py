@@ -41,17 +41,40 @@ class OptimizerState:
 
     Examples
     --------
-    >>> from handstyle.foundations.backend import choose_backend
-    >>> state = OptimizerState(Adam(np.zeros(4 * 4 * 3), np.ones(4 * 4 * 3), 7))
-    >>> larger = state.resample((4, 4), (8, 8), choose_backend("numpy"))
-    >>> larger.first.shape, larger.steps
-    ((192,), 7)
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> state, objective = OptimizerState(), Objective(build_network(random_weights()), [VariationTerm()], (16, 16, 3))
+    >>> minimize = choose_optimizer(StyleConfig(optimizer="adam"), iterations=5, state=state)
+    >>> outcome = minimize(objective, np.arange(768.0))
+    >>> state.adam.steps
+    5
     """
 
     adam: Adam | None = None
 
     def resample(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
-        """Return Adam's state resized from the size `old` to `new`, like ``scale_adam`` of style-transfer-pytorch."""
+        """Return Adam's moments resized to a new scale, like ``scale_adam`` of style-transfer-pytorch.
+
+        Parameters
+        ----------
+        old, new : (H, W)
+            Height and width of the last scale and of the next one.
+        backend : Backend
+            The backend of the run's network, on whose device the moments are.
+
+        Returns
+        -------
+        Adam or None
+            None at the first scale, and for other optimizers.
+
+        Examples
+        --------
+        >>> from handstyle.foundations.backend import choose_backend
+        >>> state = OptimizerState(Adam(first=np.zeros(4 * 4 * 3), second=np.ones(4 * 4 * 3), steps=7))
+        >>> larger = state.resample((4, 4), (8, 8), choose_backend("numpy"))
+        >>> larger.first.shape, larger.steps
+        ((192,), 7)
+        """
         if self.adam is None or old == new:
             return self.adam
 

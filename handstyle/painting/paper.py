@@ -23,10 +23,8 @@ class Paper:
 
     Examples
     --------
-    >>> read_paper("40x30cm@300").long_side((2000, 3000))  # as wide as the paper: 40 cm
-    4724
-    >>> read_paper("A4").dpi_at((1000, 1500))
-    128.3
+    >>> Paper(short=8, long=10, dpi=240) == read_paper("10x8in@240")
+    True
     """
 
     short: float
@@ -41,15 +39,33 @@ class Paper:
         """Return the long side in pixels of the largest picture with the proportions of `size` (H, W) on the paper.
 
         The paper is turned to the orientation of the picture.
+
+        Examples
+        --------
+        >>> paper = read_paper("40x30cm@254")  # 100 pixels per cm
+        >>> paper.long_side((2000, 3000)), paper.long_side((3000, 3000))  # 40 cm by 26.7, and 30 cm by 30
+        (4000, 3000)
         """
         return max(1, round(self._inches(size) * self.dpi))
 
     def dpi_at(self, size: tuple[int, int]) -> float:
-        """Return the pixels per inch, rounded to a tenth, at which a picture of `size` (H, W) fills the paper."""
+        """Return the pixels per inch, rounded to a tenth, at which a picture of `size` (H, W) fills the paper.
+
+        Examples
+        --------
+        >>> read_paper("10x8in@300").dpi_at((800, 1000))  # 1000 pixels on 10 inches, whatever was wanted
+        100.0
+        """
         return round(max(size) / self._inches(size), 1)
 
     def printed(self, size: tuple[int, int]) -> str:
-        """Return the width and height in cm of a picture of `size` (H, W) on the paper, as text."""
+        """Return the width and height in cm of a picture of `size` (H, W) on the paper, as text.
+
+        Examples
+        --------
+        >>> read_paper("40x30cm@300").printed((2000, 4000))
+        '40 x 20 cm'
+        """
         cm = self._inches(size) * 2.54 / max(size)
         return f"{size[1] * cm:.3g} x {size[0] * cm:.3g} cm"
 

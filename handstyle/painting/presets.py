@@ -73,8 +73,6 @@ class Preset:
     --------
     >>> find_preset("gatys").pooling
     'average'
-    >>> find_preset("gatys").updated({"size": 256}).config.size
-    256
     """
 
     name: str = ""
@@ -92,7 +90,19 @@ class Preset:
     aliases: tuple[str, ...] = ()
 
     def updated(self, table: Mapping[str, Any]) -> "Preset":
-        """Return a copy of this preset with the values of a table: fields of this class or of `StyleConfig`."""
+        """Return a copy of this preset with the values of a table: fields of this class or of `StyleConfig`.
+
+        Raises
+        ------
+        HandstyleError
+            If there is no such field, or a value is not allowed for a field of this class.
+
+        Examples
+        --------
+        >>> changed = find_preset("gatys").updated({"size": 256, "pooling": "max"})
+        >>> changed.config.size, changed.pooling
+        (256, 'max')
+        """
         own = {key: coerce(key, PRESET_FIELDS[key], value) for key, value in table.items() if key in PRESET_FIELDS}
         for key, allowed in REQUIREMENTS.items():
             if own.get(key, "") not in ("", *allowed):
@@ -102,12 +112,24 @@ class Preset:
 
     @property
     def config(self) -> StyleConfig:
-        """The settings as a `StyleConfig`."""
+        """The settings as a `StyleConfig`.
+
+        Examples
+        --------
+        >>> find_preset("handstyle").config
+        StyleConfig()
+        """
         return StyleConfig(**self.settings)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The optimizers that can be used with the preset; a line search requires the exact gradient of the value."""
+        """The optimizers that can be used with the preset; a line search requires the exact gradient of the value.
+
+        Examples
+        --------
+        >>> find_preset("neural-style").optimizers  # its gradient of total variation is not that of its value
+        ('lbfgs-fixed', 'adam', 'descent')
+        """
         plain = {"restarts": 0, "evaluations": 0, "averaging": 0.0, "learning_rate_schedule": "constant"}
         found = []
         for name in literal_values(field_types(StyleConfig)["optimizer"]):

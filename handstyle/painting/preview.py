@@ -94,13 +94,25 @@ class Preview:
             raise StopIteration("in the preview")
 
     def finish(self, result: Result, words: str) -> None:
-        """Show the result of a run with a sentence, and give an open page up to `FETCH_SECONDS` seconds to fetch it."""
+        """Show the result of a run with a sentence, and give an open page up to `FETCH_SECONDS` seconds to fetch it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from urllib.request import urlopen
+        >>> result = Result(np.zeros((16, 16, 3)), None, "done", "all 9 iterations done", [], 9, False, metadata={})
+        >>> with Preview("a town at night") as preview:
+        ...     preview.finish(result, "all 9 iterations done; the picture is in out.png")
+        ...     with urlopen(preview.address + "state") as answer:
+        ...         print(json.load(answer)["over"])
+        all 9 iterations done; the picture is in out.png
+        """
         self.last = jpeg(result.array)
         self.over = words
         if time.monotonic() - self.asked < FETCH_SECONDS:
             self.fetched.wait(FETCH_SECONDS)
 
-    def state(self, since: int) -> dict[str, Any]:
+    def _state(self, since: int) -> dict[str, Any]:
         """Return the data that the page shows, with the rows of the trace from row `since` on."""
         self.asked = time.monotonic()
         state: dict[str, Any] = {"title": self.title, "paused": self.paused, "stopping": self.stopping}
@@ -113,7 +125,7 @@ class Preview:
             state |= {"names": ["loss", *now.terms], "rows": self.rows[since:]}
         return state
 
-    def picture(self, last: bool) -> bytes | None:
+    def _picture(self, last: bool) -> bytes | None:
         """Return the current picture as JPEG; with `last` the result of the run, if it has ended; None before both."""
         if last and self.last:
             return self.last
@@ -124,7 +136,7 @@ class Preview:
                 self.drawn = now.iteration, jpeg(now.picture())
             return self.drawn[1]
 
-    def photograph(self) -> bytes | None:
+    def _photograph(self) -> bytes | None:
         """Return the photograph as JPEG, at the size of the output once that is known."""
         if self.before is None:
             return None
@@ -159,11 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer("text/html; charset=utf-8", page.replace("{{nonce}}", nonce).encode(), nonce)
         elif where == "state":
             self._state(query)
-        elif where == "picture" and (image := self.preview.picture(query == "last")):
+        elif where == "picture" and (image := self.preview._picture(query == "last")):
             self._answer("image/jpeg", image)
             if query == "last" and self.preview.last:
                 self.preview.fetched.set()
-        elif where == "before" and (image := self.preview.photograph()):
+        elif where == "before" and (image := self.preview._photograph()):
             self._answer("image/jpeg", image)
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
@@ -196,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _state(self, query: str) -> None:
         since = parse_qs(query).get("since", ["0"])[0]
-        state = self.preview.state(int(since) if since.isdecimal() and len(since) < 10 else 0)
+        state = self.preview._state(int(since) if since.isdecimal() and len(since) < 10 else 0)
         self._answer("application/json", json.dumps(state).encode())
 
     def _answer(self, kind: str, body: bytes, nonce: str = "", status: HTTPStatus = HTTPStatus.OK) -> None:

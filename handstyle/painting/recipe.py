@@ -67,9 +67,9 @@ class Input:
 
     Examples
     --------
-    >>> one = Input("mask", "sky.png", "5e1f")
-    >>> Recipe({}, inputs=[one]).named("mask")[0].name
-    'sky.png'
+    >>> photograph = Picture(np.zeros((32, 48, 3)), None, "harbor.jpg", sha256="5e1f")
+    >>> collect_inputs(StyleConfig(), photograph, [])
+    [Input(role='content', name='harbor.jpg', sha256='5e1f', side=48)]
     """
 
     role: str
@@ -98,22 +98,9 @@ class Recipe:
 
     Examples
     --------
-    >>> recipe = Recipe({"size": 64}, {"name": "random"}, [], {"numpy": "2.3"}, {"loss": 0.5})
-    >>> print(recipe.toml())
-    recipe = 1
-    <BLANKLINE>
-    [settings]
-    size = 64
-    <BLANKLINE>
-    [network]
-    name = "random"
-    <BLANKLINE>
-    [environment]
-    numpy = "2.3"
-    <BLANKLINE>
-    [result]
-    loss = 0.5
-    <BLANKLINE>
+    >>> recipe = Recipe({"size": 64}, result={"ended": "done"})
+    >>> parse_recipe(recipe.toml(), "a.png") == recipe
+    True
     """
 
     settings: dict[str, Any]
@@ -123,7 +110,20 @@ class Recipe:
     result: dict[str, Any] = field(default_factory=dict)
 
     def toml(self) -> str:
-        """Return the recipe as TOML, which `parse_recipe` reads."""
+        """Return the recipe as TOML, which `parse_recipe` reads.
+
+        Examples
+        --------
+        >>> print(Recipe({"size": 64, "optimizer": "adam"}, environment={"numpy": "2.3"}).toml(), end="")
+        recipe = 1
+        <BLANKLINE>
+        [settings]
+        size = 64
+        optimizer = "adam"
+        <BLANKLINE>
+        [environment]
+        numpy = "2.3"
+        """
         parts = [f"recipe = {FORMAT}\n", _table("[settings]", self.settings), _table("[network]", self.network)]
         inputs = ({key: value for key, value in asdict(one).items() if key != "side" or value} for one in self.inputs)
         parts += [_table("[[inputs]]", one) for one in inputs]
@@ -132,16 +132,35 @@ class Recipe:
 
     @property
     def stopped(self) -> str:
-        """The reason for stopping, in words."""
+        """The reason for stopping, in words; empty if the recipe has none.
+
+        Examples
+        --------
+        >>> Recipe({}, result={"stopped": "all 200 iterations done"}).stopped
+        'all 200 iterations done'
+        """
         return str(self.result.get("stopped", ""))
 
     @property
     def cut_short(self) -> bool:
-        """Whether the run was ended by the user or by an error, so that it cannot be repeated."""
+        """Whether the run was ended by the user or by an error, so that it cannot be repeated.
+
+        Examples
+        --------
+        >>> [Recipe({}, result={"ended": ended}).cut_short for ended in ("done", "settled", "interrupted")]
+        [False, False, True]
+        """
         return self.result.get("ended", "done") not in COMPLETED
 
     def named(self, role: str) -> list[Input]:
-        """Return the inputs with a given role."""
+        """Return the inputs with a given role, such as ``"style"``, in the order of the run.
+
+        Examples
+        --------
+        >>> inputs = [Input("content", "harbor.jpg", "5e1f"), Input("style", "waves.jpg", "c0de")]
+        >>> [one.name for one in Recipe({}, inputs=inputs).named("style")]
+        ['waves.jpg']
+        """
         return [one for one in self.inputs if one.role == role]
 
 

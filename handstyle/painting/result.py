@@ -74,12 +74,27 @@ class Result:
 
     @property
     def image(self) -> Array:
-        """The picture as (H, W, 3) uint8."""
+        """The picture as (H, W, 3) uint8, rounded and clipped.
+
+        Examples
+        --------
+        >>> result = Result(np.full((1, 2, 3), 300.6), None, "done", "all 9 iterations done", [], 9, False, metadata={})
+        >>> result.image[0, 0].tolist(), result.array[0, 0].tolist()
+        ([255, 255, 255], [300.6, 300.6, 300.6])
+        """
         return whole_levels(self.array)
 
     @property
     def interrupted(self) -> bool:
-        """Whether the run was interrupted, by Ctrl-C or another signal."""
+        """Whether the run was interrupted, by Ctrl-C or another signal.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> result = Result(np.zeros((16, 24, 3)), None, "done", "all 9 iterations done", [], 9, False, metadata={})
+        >>> result.interrupted, replace(result, ended="interrupted").interrupted
+        (False, True)
+        """
         return self.ended == "interrupted"
 
     def save(
@@ -90,7 +105,34 @@ class Result:
         bits: int = 8,
         dpi: tuple[float, float] | None = None,
     ) -> None:
-        """Write the picture to a file, with transparency, metadata and resolution; see `write_picture`."""
+        """Write the picture to a file, with its transparency, metadata and resolution.
+
+        Parameters
+        ----------
+        path : path
+            The file, whose suffix sets the format; see `write_picture`.
+        overwrite : bool
+            Replace an existing file.
+        bits : {8, 16}
+            Bits of a channel.
+        dpi : (float, float), optional
+            Horizontal and vertical pixels per inch, by default those of the result.
+
+        Raises
+        ------
+        HandstyleError
+            If the file exists, or cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> result = Result(np.zeros((16, 24, 3)), None, "done", "all 9 iterations done", [], 9, False, metadata={})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result.save(Path(folder, "out.png"), dpi=(300, 300))
+        ...     with Image.open(Path(folder, "out.png")) as image:
+        ...         print(image.size, round(image.info["dpi"][0]))
+        (24, 16) 300
+        """
         write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi or self.dpi)
 
     def save_somewhere(
@@ -101,7 +143,19 @@ class Result:
         bits: int = 8,
         dpi: tuple[float, float] | None = None,
     ) -> Path:
-        """Write the picture to `path`, or elsewhere if that fails; return its path. See `write_picture_somewhere`."""
+        """Write the picture as `save` does, or to another file if that fails, and return the path of the file.
+
+        See `write_picture_somewhere` for the other files.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> result = Result(np.zeros((16, 24, 3)), None, "done", "all 9 iterations done", [], 9, False, metadata={})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "out.png").touch()
+        ...     result.save_somewhere(Path(folder, "out.png")).name  # the other file is not replaced
+        'out-1.png'
+        """
         return write_picture_somewhere(
             path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi or self.dpi
         )
@@ -121,7 +175,14 @@ class Result:
         return f"<figure><img src='data:image/png;base64,{image}'><figcaption>{caption}</figcaption></figure>"
 
     def show(self) -> None:
-        """Show the picture below the cell of a notebook, otherwise in the system's image viewer."""
+        """Show the picture below the cell of a notebook, otherwise in the system's image viewer.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            stylize("photograph.jpg", "painting.jpg").show()
+        """
         if in_a_notebook():
             import_module("IPython.display").display(self)
         else:
@@ -143,6 +204,17 @@ class Result:
         ------
         HandstyleError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        The axes are replaced here by an object that records what is called; there is a line for the loss and for each
+        term.
+
+        >>> from unittest.mock import Mock
+        >>> trace = [Iteration(1, 1, 3.0, {"content relu4_2": 1.0, "style relu1_1": 2.0}, 0.5)]
+        >>> result = Result(np.zeros((16, 24, 3)), None, "done", "", trace, 1, False, metadata={})
+        >>> [call.kwargs["label"] for call in result.plot(Mock()).plot.call_args_list]
+        ['loss', 'content relu4_2', 'style relu1_1']
         """
         if axes is None:
             try:
@@ -342,18 +414,47 @@ class Progress:
         return f"<Progress {self.iteration} of {self.iterations} iterations: {self.losses}>"
 
     def result(self, size: Size | None = None) -> Result:
-        """Return the `Result` as if the run ended now, at the size of the output or at `size`."""
+        """Return the `Result` as if the run ended now, at the size of the output or at `size`, which is (H, W).
+
+        Examples
+        --------
+        >>> from handstyle import stylize
+        >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
+        >>> few = {"size": 16, "iterations": 1, "style_layers": "relu1_1"}
+        >>> def show(progress: Progress) -> None:
+        ...     print(progress.result())
+        >>> _ = stylize(photograph, painting, network="random", callback=show, **few)
+        <Result 16 x 16 px, 1 iterations: after 1 of 1 iterations>
+        """
         assert self.finish is not None
         return self.finish(size or self.sizes[-1])
 
     def picture(self, size: Size | None = None) -> Array:
-        """Return the (H, W, 3) picture in its final colors, at the size of the current scale or at `size`."""
+        """Return the (H, W, 3) picture in its final colors, at the size of the current scale or at `size`, (H, W).
+
+        Examples
+        --------
+        >>> from handstyle import stylize
+        >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
+        >>> few = {"size": 16, "iterations": 1, "style_layers": "relu1_1"}
+        >>> def show(progress: Progress) -> None:
+        ...     print(progress.picture().shape, progress.picture((8, 8)).shape)
+        >>> _ = stylize(photograph, painting, network="random", callback=show, **few)
+        (16, 16, 3) (8, 8, 3)
+        """
         assert self.colored is not None
         return self.colored(size or self.sizes[self.scale])
 
     @property
     def losses(self) -> str:
-        """A line with the loss and the sums of its terms by kind: content, style, tv and so on."""
+        """A line with the loss and the sums of its terms by kind: content, style, tv and so on.
+
+        Examples
+        --------
+        >>> terms = {"content relu4_2": 1.0, "style relu1_1": 2.0, "style relu2_1": 3.0}
+        >>> Progress(7, 100, 8, value=6.0, terms=terms, seconds=0.5, array=np.zeros((16, 24, 3))).losses
+        'loss 6 (content 1  style 5)'
+        """
         kinds: dict[str, float] = {}
         for name, value in self.terms.items():
             kind = "tv" if name == "total variation" else name.split()[0]
@@ -363,7 +464,14 @@ class Progress:
 
     @property
     def where(self) -> str:
-        """A description of the size of the picture and, if there are several, of the scale."""
+        """A text with the size of the picture, width first, and, if there are several scales, the number of this one.
+
+        Examples
+        --------
+        >>> p, sizes = np.zeros((16, 24, 3)), ((16, 24), (32, 48))
+        >>> Progress(7, 100, 8, value=6.0, terms={}, seconds=0.5, array=p, scale=0, sizes=sizes).where
+        '24 x 16 px, scale 1 of 2'
+        """
         height, width = self.array.shape[:2]
         of = f", scale {self.scale + 1} of {len(self.sizes)}" if len(self.sizes) > 1 else ""
         return f"{width} x {height} px{of}"

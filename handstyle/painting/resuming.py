@@ -71,10 +71,10 @@ class Identity:
     >>> from handstyle.network.vgg import build_network, random_weights
     >>> from handstyle.painting.plan import make_plan
     >>> network, photograph = build_network(random_weights()), Picture(np.zeros((32, 32, 3)), None, "")
-    >>> config = StyleConfig(size=32)
-    >>> identity = Identity(config, network, make_plan(config, photograph, [photograph]))
-    >>> identity.facts["settings"]["size"], identity.facts["kernels"]
-    (32, 'reference')
+    >>> config, longer = StyleConfig(size=32, iterations=200), StyleConfig(size=32, iterations=300)
+    >>> plan = make_plan(config, photograph, [photograph])
+    >>> Identity(config, network, plan).facts == Identity(longer, network, plan).facts  # see `MAY_DIFFER`
+    True
     """
 
     config: StyleConfig
@@ -83,12 +83,33 @@ class Identity:
 
     @cached_property
     def network_digest(self) -> str:
-        """The digest of the network as it runs, computed once: it takes half a second for VGG-19."""
+        """The digest of the network as it runs, computed once: it takes half a second for VGG-19.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights())
+        >>> Identity(StyleConfig(), network, plan=None).network_digest == network_digest(network)
+        True
+        """
         return network_digest(self.network)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The settings and the digests as JSON values."""
+        """The settings, without those in `MAY_DIFFER`, and the digests, as JSON values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.foundations.picture_reading import Picture
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> from handstyle.painting.plan import make_plan
+        >>> network, photograph = build_network(random_weights()), Picture(np.zeros((32, 32, 3)), None, "")
+        >>> config = StyleConfig(size=32)
+        >>> identity = Identity(config, network, make_plan(config, photograph, [photograph]))
+        >>> identity.facts["settings"]["size"], identity.facts["kernels"], sorted(identity.facts)
+        (32, 'reference', ['kernels', 'network', 'pictures', 'processor', 'settings'])
+        """
         settings = {key: value for key, value in asdict(self.config).items() if key not in MAY_DIFFER}
         plan, style_masks = self.plan, [mask for mask in self.plan.style_masks if mask is not None]
         return {

@@ -29,16 +29,22 @@ class Curve(NamedTuple):
 
     Examples
     --------
-    >>> curve = Curve(half=5.0, power=2.0)
-    >>> curve.style_weight(0.5), round(curve.style_weight(0.75), 6)  # 5, 5 * 3²
-    (5.0, 45.0)
+    >>> CURVES["vgg", "gram"]
+    Curve(half=1.0, power=1.25)
     """
 
     half: float
     power: float
 
     def style_weight(self, strength: float) -> float:
-        """Return the style weight ``half (s / (1 - s))^power`` of strength s, at most `MAX_RATIO` times `half`."""
+        """Return the style weight ``half (s / (1 - s))^power`` of strength s, at most `MAX_RATIO` times `half`.
+
+        Examples
+        --------
+        >>> curve = Curve(half=5.0, power=2.0)
+        >>> curve.style_weight(0.5), curve.style_weight(0.75), curve.style_weight(1)  # 5, 5 * 3², 5 * MAX_RATIO
+        (5.0, 45.0, 50000.0)
+        """
         odds = strength / (1 - strength) if strength < 1 else MAX_RATIO
         return self.half * min(float(odds**self.power), MAX_RATIO)
 

@@ -210,9 +210,10 @@ class PaintingRun:
     --------
     >>> from handstyle.network.vgg import build_network, random_weights
     >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    >>> config = StyleConfig(size=32, iterations=2, style_layers="relu1_1")
-    >>> prepare_run(photograph, [painting], build_network(random_weights()), config).paint()
-    <Result 32 x 32 px, 2 iterations: all 2 iterations done>
+    >>> config = StyleConfig(size=32, style_layers="relu1_1")
+    >>> run = prepare_run(photograph, [painting], build_network(random_weights()), config)
+    >>> run.p.shape, run.position.scale  # the picture to start from, and the first scale
+    ((32, 32, 3), 0)
     """
 
     memory: RunMemory
@@ -240,7 +241,23 @@ class PaintingRun:
         self.p = starting_picture(config, coarse, network.convention, *pictures)
 
     def paint(self) -> Result:
-        """Minimize the objective at each scale, from coarse to fine, and return the result."""
+        """Minimize the objective at each scale, from coarse to fine, and return the result.
+
+        Raises
+        ------
+        HandstyleError
+            If the checkpoint cannot be read, or is that of another run.
+        OutOfMemoryError
+            If memory runs out at the first scale, and there are no smaller tiles.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
+        >>> config = StyleConfig(size=16, iterations=2, style_layers="relu1_1")
+        >>> prepare_run(photograph, [painting], build_network(random_weights()), config).paint()
+        <Result 16 x 16 px, 2 iterations: all 2 iterations done>
+        """
         if self.file is not None:
             self.position, self.resuming = read_run(self.file, self.identity)
         self.trace, self.evaluations = list(self.position.trace), self.position.evaluations

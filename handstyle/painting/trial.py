@@ -41,10 +41,7 @@ class RunTime:
     Examples
     --------
     >>> needs = [Need((64, 64), 100, 0, 0, 0, 0, 0, 0, 0.01), Need((128, 128), 100, 0, 0, 0, 0, 0, 0, 0.03)]
-    >>> time = RunTime(needs, seconds=[0.01, 0.03], tried=(128, 128))
-    >>> round(time.total, 6)
-    4.0
-    >>> print(time)
+    >>> print(RunTime(needs, seconds=[0.01, 0.03], tried=(128, 128)))
     an iteration at 128 x 128 px takes 0.03 s (tried here); 200 iterations: 4 s
     """
 
@@ -55,7 +52,14 @@ class RunTime:
 
     @property
     def total(self) -> float:
-        """The seconds of all iterations."""
+        """The seconds of all iterations; NaN if there is no estimate for a scale.
+
+        Examples
+        --------
+        >>> needs = [Need((64, 64), 100, 0, 0, 0, 0, 0, 0, 0.5), Need((128, 128), 50, 0, 0, 0, 0, 0, 0, 2.0)]
+        >>> RunTime(needs, seconds=[0.5, 2.0], tried=(128, 128)).total  # 100 * 0.5 + 50 * 2
+        150.0
+        """
         counts = [min(need.iterations, self.limit or need.iterations) for need in self.needs]
         return sum(count * each for count, each in zip(counts, self.seconds, strict=True))
 
