@@ -79,8 +79,8 @@ class SharedJob:
     >>> network = build_network(random_weights(deepest="conv1_1"))
     >>> job = TileJob(network, (), Tiling(network.layers, ["relu1_1"], 64, 64, 64))
     >>> shared = SharedJob(job, "numpy", "im2col", weights_digest(network.layers), version("handstyle"))
-    >>> shared.local_job.network.engine.name
-    'im2col'
+    >>> shared.kernels, len(shared.digest)
+    ('im2col', 64)
     """
 
     job: TileJob
@@ -101,6 +101,15 @@ class SharedJob:
         ------
         HandstyleError
             If this worker has another version of the package, or the weights it received have another digest.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> job = TileJob(network, (), Tiling(network.layers, ["relu1_1"], 64, 64, 64))
+        >>> shared = SharedJob(job, "numpy", "im2col", weights_digest(network.layers), version("handstyle"))
+        >>> job.network.engine.name, shared.local_job.network.engine.name
+        ('reference', 'im2col')
         """
         if self.package_version != version("handstyle"):
             raise HandstyleError(
@@ -145,10 +154,10 @@ class Cluster:
 
     Examples
     --------
-    >>> # starts worker processes
-    >>> with connect_cluster("local:2") as cluster:  # doctest: +SKIP
-    ...     print(cluster)
-    2 workers, dashboard http://127.0.0.1:8787/status
+    >>> from distributed import Client
+    >>> with Client(processes=False, n_workers=2, dashboard_address=":0") as client:  # two workers in this process
+    ...     str(Cluster(client)).split(",")[0]
+    '2 workers'
     """
 
     def __init__(self, client: Any) -> None:
@@ -164,7 +173,24 @@ class Cluster:
         return f"{count} worker{'s' * (count > 1)}, dashboard {self.client.dashboard_link}"
 
     def network(self, network: Network, side: int) -> Network:
-        """Return the network with an engine that computes by tiles on this cluster; see `by_tiles`."""
+        """Return the network with an engine that computes by tiles on this cluster; see `by_tiles`.
+
+        Parameters
+        ----------
+        network : Network
+            The network; its engine will compute the tiles.
+        side : int
+            Side in pixels of a tile with its halo.
+
+        Examples
+        --------
+        >>> from distributed import Client
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:  # a worker in this process
+        ...     Cluster(client).network(network, side=1024).engine.name
+        'tiles of 1024 px, reference'
+        """
         return network.with_kernels(TileEngine(inner_engine(network), side, self))
 
     def begin(self, work: Callable[..., Any], network: Network, *arguments: Any) -> Callable[[], Any]:
@@ -183,6 +209,16 @@ class Cluster:
         -------
         callable
             Returns the result of `work`, or raises its exception. If the worker died, it starts the work again.
+
+        Examples
+        --------
+        >>> from distributed import Client
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:  # a worker in this process
+        ...     wait = Cluster(client).begin(getattr, network, "names")  # getattr(network, "names"), on the worker
+        ...     wait()
+        ('conv1_1', 'relu1_1')
         """
         if self._network_job is None or self._network_job.network is not network:
             one_tile = Tiling(network.layers, (network.names[0],), 1, 1, 1)
@@ -196,7 +232,25 @@ class Cluster:
         return partial(self._retry, lambda: (futures.pop() if futures else submit()).result())
 
     def total(self, step: Step, job: TileJob, p: Array, common: Any) -> list[Statistic]:
-        """Run a step on every tile, and return the sum of the results, which are added on the workers."""
+        """Run a step on every tile, and return the sum of the results, which are added on the workers.
+
+        The parameters are those of `handstyle.kernels.tiles.Sequential.total`, and the result has the same bits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from distributed import Client
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> from handstyle.kernels.tiles import measure_tile
+        >>> from handstyle.losses.gram import Moments, StyleTerm
+        >>> terms = (StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16))),)
+        >>> job = TileJob(network, terms, Tiling(network.layers, ["relu1_1"], 40, 20, side=24))  # two tiles
+        >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:  # a worker in this process
+        ...     (moments_of_all,) = Cluster(client).total(measure_tile, job, np.ones((40, 20, 3)), None)
+        >>> float(moments_of_all.count)  # 40 · 20 pixels, each once
+        800.0
+        """
 
         def summed() -> list[Statistic]:
             def add(a: Any, b: Any) -> Any:
@@ -209,7 +263,25 @@ class Cluster:
         return statistics
 
     def each(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Array]:
-        """Run a step on every tile, and yield the results in the order of the tiles."""
+        """Run a step on every tile, and yield the results in the order of the tiles.
+
+        The parameters are those of `handstyle.kernels.tiles.Sequential.each`; each result must be an array.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from distributed import Client
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> from handstyle.kernels.tiles import Spread, spread_tile
+        >>> from handstyle.losses.content import ContentTerm
+        >>> terms = (ContentTerm("relu1_1", np.zeros((40, 20, 16), np.float32), scale=1.0),)
+        >>> job = TileJob(network, terms, Tiling(network.layers, ["relu1_1"], 40, 20, side=24))  # two tiles
+        >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:  # a worker in this process
+        ...     parts = Cluster(client).each(spread_tile, job, np.ones((40, 20, 3)), [Spread(np.float64(1.0), 1.0)])
+        ...     [dp.shape for dp in parts]
+        [(21, 20, 3), (21, 20, 3)]
+        """
         killed = import_module("distributed").KilledWorker
         for tile, future in zip(job.tiling.tiles, self._submit_tiles(step, job, p, common), strict=True):
             try:

@@ -110,8 +110,8 @@ class Machine:
 
     Examples
     --------
-    >>> Machine(products=1e9, moved=1e8).seconds(Cost(products=3_000_000_000, moved=100_000_000))  # 3 s + 1 s
-    4.0
+    >>> f"{Machine().products:g} operations and {Machine().moved:g} bytes a second"
+    '1.2e+11 operations and 8e+09 bytes a second'
     """
 
     products: float = 120e9
@@ -120,7 +120,13 @@ class Machine:
     moved: float = 8e9
 
     def seconds(self, cost: Cost) -> float:
-        """Return the seconds that a cost takes if nothing overlaps."""
+        """Return the seconds that a cost takes if nothing overlaps.
+
+        Examples
+        --------
+        >>> Machine(products=1e9, moved=1e8).seconds(Cost(products=3_000_000_000, moved=100_000_000))  # 3 s + 1 s
+        4.0
+        """
         return (
             cost.products / self.products  # book: counting-sum
             + cost.transforms / self.transforms

@@ -47,8 +47,8 @@ class GivenGradients:
     --------
     >>> import numpy as np
     >>> gradients = GivenGradients({"relu1_1": np.ones((2, 2, 1))})
-    >>> "relu1_1" in gradients, gradients.get("relu2_1") is None
-    (True, True)
+    >>> gradients["relu1_1"].shape, gradients.writable
+    ((2, 2, 1), False)
     """
 
     dfeatures: Mapping[str, Array]
@@ -61,7 +61,15 @@ class GivenGradients:
         return self.dfeatures[tap]
 
     def get(self, tap: str) -> Array | None:
-        """Return the gradient at the layer `tap`, or None if there is none."""
+        """Return the gradient at the layer `tap`, or None if there is none.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> gradients = GivenGradients({"relu1_1": np.ones((1, 1, 1))})
+        >>> gradients.get("relu1_1"), gradients.get("relu2_1")
+        (array([[[1.]]]), None)
+        """
         return self[tap] if tap in self.dfeatures else None
 
 
@@ -104,29 +112,63 @@ class TermGradients:
         return any(term.tap == tap for term in self.terms)
 
     def __getitem__(self, tap: str) -> Array:
-        return self.sum_at(tap, self.take(tap), overwrite=len(self.at(tap)) == 1)
+        return self.sum_at(tap, self._take(tap), overwrite=len(self._at(tap)) == 1)
 
     def sum_at(self, tap: str, f: Array, total: Array | None = None, overwrite: bool = False) -> Array:
-        """Return `total` plus the gradients of the terms that measure `f`, the features at `tap` or the picture."""
-        for i, term in self.at(tap):
+        """Return the sum of the gradients of the terms that measure a layer, and store their values.
+
+        Parameters
+        ----------
+        tap : str
+            The layer, or `PICTURE`.
+        f : (h, w, C) array
+            The features at the layer, or the picture.
+        total : (h, w, C) array, optional
+            A gradient to which the terms' gradients are added; it may be overwritten.
+        overwrite : bool
+            Whether the gradient may be written over `f`; only with a single term, since the next would need `f` too.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.kernels.cpu.passes import gradient_of
+        >>> terms, values = [ContentTerm("relu1_1", np.zeros((1, 1, 2)), scale=1.0)], [None]
+        >>> gradients = TermGradients(gradient_of, terms, {}, {}, values)
+        >>> f, total = np.array([[[1.0, 2.0]]]), np.array([[[100.0, 100.0]]])
+        >>> gradients.sum_at("relu1_1", f, total), float(values[0])  # 2 f was added; 1² + 2²
+        (array([[[102., 104.]]]), 5.0)
+        """
+        for i, term in self._at(tap):
             self.values[i], df = self.gradient_of(term, f, overwrite)
-            total = df if total is None else self.add(total, df)
+            total = df if total is None else self._add(total, df)
         assert total is not None
         return total
 
     def get(self, tap: str) -> Array | None:
-        """Return the sum of the terms' gradients at the layer `tap`, or None if no term measures it."""
-        return self[tap] if self.at(tap) else None
+        """Return the sum of the terms' gradients at the layer `tap`, or None if no term measures it.
 
-    def add(self, total: Array, df: Array) -> Array:
+        The features of the layer are freed, so each layer can be asked for once.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.kernels.cpu.passes import gradient_of
+        >>> terms, features = [ContentTerm("relu1_1", np.zeros((1, 1, 2)), scale=1.0)], {"relu1_1": np.ones((1, 1, 2))}
+        >>> gradients = TermGradients(gradient_of, terms, features, {}, [None])
+        >>> gradients.get("relu1_1"), gradients.get("relu2_1"), features
+        (array([[[2., 2.]]]), None, {})
+        """
+        return self[tap] if self._at(tap) else None
+
+    def _add(self, total: Array, df: Array) -> Array:
         """Return the sum of two gradients, written over the first."""
         return namespace(total).add(total, df, out=total)  # type: ignore[no-any-return]
 
-    def at(self, tap: str) -> list[tuple[int, Term]]:
+    def _at(self, tap: str) -> list[tuple[int, Term]]:
         """Return the terms that measure the layer `tap`, each with its index among all terms."""
         return [(i, term) for i, term in enumerate(self.terms) if term.tap == tap]
 
-    def take(self, tap: str) -> Array:
+    def _take(self, tap: str) -> Array:
         """Remove and return the features at the layer `tap`; they are computed again if they were not kept."""
         return self.recompute.pop(tap)() if tap in self.recompute else self.features.pop(tap)
 

@@ -34,8 +34,10 @@ class Stage:
 
     Examples
     --------
-    >>> Stage((ReLU("relu1_1"),)).name
-    'relu1_1'
+    >>> layers = (Convolution("conv1_1", np.ones((3, 3, 3, 4)), np.zeros(4)), ReLU("relu1_1"), Pool("pool1"))
+    >>> stage = Stage(layers, shape=(32, 32, 4), output=(16, 16, 4))
+    >>> stage.name, stage.relu, stage.pool.kind
+    ('pool1', 'relu1_1', 'max')
     """
 
     layers: tuple[Layer, ...]
@@ -48,22 +50,50 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """The name of the last layer, whose output is that of the stage."""
+        """The name of the last layer, whose output is that of the stage.
+
+        Examples
+        --------
+        >>> Stage((Convolution("conv1_1", np.ones((3, 3, 3, 4)), np.zeros(4)), ReLU("relu1_1"))).name
+        'relu1_1'
+        """
         return self.layers[-1].name
 
     @property
     def convolution(self) -> Convolution | None:
-        """The convolution at the start of the stage; None if the stage is another layer, run as in the reference."""
+        """The convolution at the start of the stage; None if the stage is another layer, run as in the reference.
+
+        Examples
+        --------
+        >>> Stage((Convolution("conv1_1", np.ones((3, 3, 3, 4)), np.zeros(4)), ReLU("relu1_1"))).convolution
+        Convolution(name='conv1_1', padding='zero')
+        >>> Stage((Pool("pool1"),)).convolution is None
+        True
+        """
         return self.layers[0] if isinstance(self.layers[0], Convolution) else None
 
     @property
     def relu(self) -> str | None:
-        """The name of the rectifier after the convolution, or None."""
+        """The name of the rectifier after the convolution; None if none is fused to it.
+
+        Examples
+        --------
+        >>> convolution = Convolution("conv1_1", np.ones((3, 3, 3, 4)), np.zeros(4))
+        >>> Stage((convolution, ReLU("relu1_1"))).relu, Stage((convolution,)).relu
+        ('relu1_1', None)
+        """
         return self.layers[1].name if len(self.layers) > 1 else None
 
     @property
     def pool(self) -> Pool | None:
-        """The pool fused to the convolution at the end of the stage, or None."""
+        """The pool fused to the convolution at the end of the stage; None if there is none, or the pool runs alone.
+
+        Examples
+        --------
+        >>> layers = (Convolution("conv1_1", np.ones((3, 3, 3, 4)), np.zeros(4)), ReLU("relu1_1"), Pool("pool1"))
+        >>> Stage(layers).pool, Stage(layers[2:]).pool
+        (Pool(name='pool1', kind='max', rounding='down'), None)
+        """
         last = self.layers[-1]
         return last if isinstance(last, Pool) and len(self.layers) > 1 else None
 

@@ -164,11 +164,16 @@ def cut_side(length: int, side: int, halo: int, stride: int) -> list[Span]:
 class PictureTile(NamedTuple):
     """A rectangle of the picture that is computed at once, and the part of it that it owns.
 
+    Parameters
+    ----------
+    rows, columns : Span
+        The pixels that are computed and owned, down and across the picture.
+
     Examples
     --------
     >>> tile = PictureTile(Span(start=0, stop=48, own_start=0, own_stop=32), Span(16, 64, 32, 64))
-    >>> tile.shape, tile.owned(stride=2, height=24, width=24)  # in its own map, and in the whole one
-    ((48, 48, 3), ((slice(0, 16, None), slice(8, 24, None)), (slice(0, 16, None), slice(16, 32, None))))
+    >>> tile.shape  # of which it owns 32 x 32 pixels
+    (48, 48, 3)
     """
 
     rows: Span
@@ -176,12 +181,25 @@ class PictureTile(NamedTuple):
 
     @property
     def crop(self) -> Window:
-        """The window of the picture that is computed."""
+        """The window of the picture that is computed.
+
+        Examples
+        --------
+        >>> tile = PictureTile(Span(start=0, stop=48, own_start=0, own_stop=32), Span(16, 64, 32, 64))
+        >>> np.zeros((64, 64, 3))[tile.crop].shape
+        (48, 48, 3)
+        """
         return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
 
     @property
     def shape(self) -> Shape:
-        """The shape of the rectangle that is computed."""
+        """The shape of the rectangle that is computed.
+
+        Examples
+        --------
+        >>> PictureTile(Span(start=0, stop=48, own_start=0, own_stop=32), Span(0, 20, 0, 20)).shape
+        (48, 20, 3)
+        """
         return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start, 3)
 
     def owned(self, stride: int, height: int, width: int) -> tuple[Window, Window]:
@@ -193,6 +211,13 @@ class PictureTile(NamedTuple):
             Pixels between neighboring values of the map.
         height, width : int
             Size of the tile's map. The last tile owns the map to its end, whether pools round up or down.
+
+        Examples
+        --------
+        >>> tile = PictureTile(Span(start=16, stop=64, own_start=32, own_stop=64), Span(0, 20, 0, 20))
+        >>> inside, whole = tile.owned(stride=2, height=24, width=10)
+        >>> inside[0], whole[0]  # pixels 32 to 64 are rows 8 to 24 of the tile's map, and 16 to 32 of the whole map
+        (slice(8, 24, None), slice(16, 32, None))
         """
         inside, whole = [], []
         for span, length in ((self.rows, height), (self.columns, width)):
@@ -259,7 +284,17 @@ class Tiling:
         self.tiles = [PictureTile(rows, columns) for rows in spans[0] for columns in spans[1]]
 
     def owned(self, tile: PictureTile, tap: str, f: Array) -> tuple[Window, Window]:
-        """Return the part of the features `f` at the layer `tap` that a tile owns; see `PictureTile.owned`."""
+        """Return the part of the features `f` at the layer `tap` that a tile owns; see `PictureTile.owned`.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> tiling = Tiling(network.layers, ["relu1_1"], height=40, width=20, side=24)
+        >>> inside, whole = tiling.owned(tiling.tiles[0], "relu1_1", np.zeros((21, 20, 16)))
+        >>> inside[0], tiling.halo  # the last row of the first tile is halo
+        (slice(0, 20, None), 1)
+        """
         return tile.owned(self.strides[tap], f.shape[0], f.shape[1])
 
 
@@ -333,13 +368,12 @@ class TileJob:
 
     Examples
     --------
-    >>> from handstyle.losses.content import ContentTerm
     >>> from handstyle.network.vgg import build_network, random_weights
     >>> network = build_network(random_weights(deepest="conv1_1"))
     >>> term = ContentTerm("relu1_1", np.zeros((64, 40, 16), np.float32))
     >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 64, 40, 48))
-    >>> job.taps, len(job.tiling.tiles)
-    (('relu1_1',), 2)
+    >>> [tile.shape for tile in job.tiling.tiles]
+    [(33, 40, 3), (33, 40, 3)]
     """
 
     network: Network
@@ -348,15 +382,47 @@ class TileJob:
 
     @cached_property
     def taps(self) -> tuple[str, ...]:
-        """The layers that the terms measure."""
+        """The layers that the terms measure.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> term = ContentTerm("relu1_1", np.zeros((64, 40, 16), np.float32))
+        >>> TileJob(network, (term, term), Tiling(network.layers, ["relu1_1"], 64, 40, 48)).taps  # each once
+        ('relu1_1',)
+        """
         return taps_of(self.terms)
 
     def features(self, p: Array) -> tuple[Features, Cache]:
-        """Run the network on a crop of the picture, and return the features at `taps` and the caches."""
+        """Run the network on a crop of the picture, and return the features at `taps` and the caches.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16)))
+        >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+        >>> features, _ = job.features(np.zeros((40, 20, 3))[job.tiling.tiles[0].crop])
+        >>> features["relu1_1"].shape, features["relu1_1"].dtype  # computed in the network's dtype
+        ((21, 20, 16), dtype('float32'))
+        """
         return forward_to(self.network, self.taps, self.network.backend.asarray(p, dtype=self.network.dtype))
 
     def terms_of(self, tile: PictureTile) -> tuple[Term, ...]:
-        """Return the terms for a tile: a `Photograph` is replaced by its features in the tile."""
+        """Return the terms for a tile: a `Photograph` is replaced by its features in the tile.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> photograph = Photograph(np.zeros((40, 20, 3), np.float32), shape=(40, 20, 16))
+        >>> term = with_target(ContentTerm("relu1_1", np.zeros((1, 1, 16)), scale=1.0), photograph)
+        >>> job = TileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+        >>> (of_tile,) = job.terms_of(job.tiling.tiles[1])
+        >>> of_tile.target.values.shape, of_tile.target.top  # the tile's part of the map, from row 19 on
+        ((21, 20, 16), 19)
+        """
         sources = {term.tap: photograph for term in self.terms if (photograph := photograph_of(term))}
         if not sources:
             return self.terms
@@ -644,21 +710,40 @@ class Workers(Protocol):
 class KeptTileJob(TileJob):
     """A job for one tile that keeps the tile's features from the first pass for the next pass.
 
+    Parameters
+    ----------
+    network, terms, tiling
+        See `TileJob`.
+    kept : list of (features, caches)
+        What the pass before has kept: one pair, or nothing.
+
     Examples
     --------
     >>> from handstyle.network.vgg import build_network, random_weights
     >>> network = build_network(random_weights(deepest="conv1_1"))
     >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16)))
     >>> job = KeptTileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 8, 8, 8))
-    >>> first, second = (job.features(np.ones((8, 8, 3), np.float32))[0]["relu1_1"] for _ in range(2))
-    >>> second is first  # kept from the first pass for the second
-    True
+    >>> tile, p = job.tiling.tiles[0], np.ones((8, 8, 3), np.float32)
+    >>> statistics = measure_tile(job, tile, p)
+    >>> len(job.kept)
+    1
     """
 
     kept: list[tuple[Features, Cache]] = field(default_factory=list)
 
     def features(self, p: Array) -> tuple[Features, Cache]:
-        """Return the features kept by the pass before, or compute them and keep them for the next pass."""
+        """Return the features kept by the pass before, or compute them and keep them for the next pass.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> term = StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16)))
+        >>> job = KeptTileJob(network, (term,), Tiling(network.layers, ["relu1_1"], 8, 8, 8))
+        >>> first, second = (job.features(np.ones((8, 8, 3), np.float32))[0]["relu1_1"] for _ in range(2))
+        >>> second is first  # kept from the first pass for the second
+        True
+        """
         if self.kept:
             return self.kept.pop()
         features, caches = super().features(p)
@@ -677,14 +762,14 @@ class Sequential:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from handstyle.network.vgg import build_network, random_weights
-    >>> network = build_network(random_weights(deepest="conv1_1")).astype("float64")
+    >>> network = build_network(random_weights(deepest="conv1_1"))
     >>> terms = (StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16))),)
     >>> job = TileJob(network, terms, Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
-    >>> (moments_of_all,) = Sequential().total(measure_tile, job, np.ones((40, 20, 3)), None)
-    >>> float(moments_of_all.count)  # 40 · 20 pixels, each once
-    800.0
+    >>> def count_pixels(job, tile, p, common):
+    ...     return [p.shape[0] * p.shape[1]]
+    >>> list(Sequential().each(count_pixels, job, np.ones((40, 20, 3)), None))
+    [[420], [420]]
     """
 
     keep: int = 0
@@ -693,11 +778,49 @@ class Sequential:
         self._kept: list[KeptTileJob] = []
 
     def total(self, step: Step, job: TileJob, p: Array, common: Any) -> list[Statistic]:
-        """Call `step` for every tile, and return the sum of the results."""
+        """Call `step` for every tile, and return the sum of the results.
+
+        Parameters
+        ----------
+        step : callable
+            ``step(job, tile, crop, common)`` returns a list; the lists of all tiles are added by `tree_sum`.
+        job : TileJob
+            The network, the terms and the tiles.
+        p : (H, W, 3) array
+            The picture, of which each tile gets its crop.
+        common : any
+            The data that are the same for all tiles.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = (StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16))),)
+        >>> job = TileJob(network, terms, Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+        >>> (moments_of_all,) = Sequential().total(measure_tile, job, np.ones((40, 20, 3)), None)
+        >>> float(moments_of_all.count)  # 40 · 20 pixels, each once
+        800.0
+        """
         return tree_sum(self.each(step, job, p, common))
 
     def each(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Any]:
-        """Call `step` for every tile, and yield the results in the order of the tiles."""
+        """Call `step` for every tile, and yield the results in the order of the tiles.
+
+        Parameters
+        ----------
+        step, job, p, common
+            See `total`.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = (ContentTerm("relu1_1", np.zeros((40, 20, 16), np.float32), scale=1.0),)
+        >>> job = TileJob(network, terms, Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+        >>> first_pass = [Spread(ds=np.float64(1.0), factor=1.0)]
+        >>> [dp.shape for dp in Sequential().each(spread_tile, job, np.ones((40, 20, 3)), first_pass)]
+        [(21, 20, 3), (21, 20, 3)]
+        """
         tiles = job.tiling.tiles
         if step is measure_tile:  # a new picture
             self._kept = [KeptTileJob(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
@@ -789,7 +912,18 @@ class TileEngine:
         self._last = ""
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the features at the layers `taps`, put together from those of the tiles, and data for `backward`."""
+        """Return the features at the layers `taps`, put together from those of the tiles, and data for `backward`.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv2_1"))
+        >>> x = np.random.default_rng(0).normal(size=(48, 40, 3)).astype(np.float32)
+        >>> whole, _ = network.forward(x, ["relu2_1"])
+        >>> tiled, _ = TileEngine(network.engine, side=32).forward(network.layers, x, ["relu2_1"])
+        >>> np.allclose(tiled["relu2_1"], whole["relu2_1"], atol=1e-5)
+        True
+        """
         taps = tuple(dict.fromkeys(taps))
         tiling = Tiling(layers, taps, x.shape[0], x.shape[1], self.side)
         if len(tiling.tiles) == 1:
@@ -799,7 +933,19 @@ class TileEngine:
         return assemble_maps(tiling, layers, x.shape, parts), (tiling, taps, x)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
-        """Return the gradient at the input; every tile is run forward again before it is run backward."""
+        """Return the gradient at the input; every tile is run forward again before it is run backward.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv2_1"))
+        >>> x = np.random.default_rng(0).normal(size=(48, 40, 3)).astype(np.float32)
+        >>> features, caches = network.forward(x, ["relu2_1"])
+        >>> engine = TileEngine(network.engine, side=32)
+        >>> _, tiled = engine.forward(network.layers, x, ["relu2_1"])
+        >>> np.allclose(engine.backward(network.layers, features, tiled), network.backward(features, caches), atol=1e-5)
+        True
+        """
         tiling, taps, x = caches
         if tiling is None:
             return self.inner.backward(layers, dfeatures, x)
@@ -817,7 +963,18 @@ class TileEngine:
         return dx  # type: ignore[no-any-return]
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
-        """Return a function that evaluates `terms` on `network`; with one tile it is that of the inner engine."""
+        """Return a function that evaluates `terms` on `network`; with one tile it is that of the inner engine.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)]
+        >>> evaluate = TileEngine(network.engine, side=48).prepare(network, terms, (40, 64, 3))
+        >>> values, dp = evaluate(np.zeros((40, 64, 3), np.float32))
+        >>> values.shape, dp.shape
+        ((1,), (40, 64, 3))
+        """
         inner = network.with_kernels(self.inner)
         tiling = self.tiling(network, terms, shape)
         terms = scaled_terms([self._with_scale(term, inner, tiling) for term in terms])
@@ -847,7 +1004,19 @@ class TileEngine:
         return replace(term, scale=scale_of(energy))  # type: ignore[type-var]
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
-        """Return the number of tiles whose features fit into `kept_bytes` bytes and will be kept."""
+        """Return the number of tiles whose features fit into `kept_bytes` bytes and will be kept.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cpu.engine import auto_engine
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)]
+        >>> engine = TileEngine(auto_engine(), side=24, kept_bytes=100_000)
+        >>> tiling = engine.tiling(network, terms, (40, 64, 3))
+        >>> engine.kept(network, terms, tiling), len(tiling.tiles)  # a tile has 38 kB
+        (2, 6)
+        """
         if not (self.kept_bytes and isinstance(self.inner, CpuEngine) and isinstance(self.workers, Sequential)):
             return 0
         rows = summary(network, *max(tile.shape for tile in tiling.tiles)[:2])
@@ -859,12 +1028,35 @@ class TileEngine:
         return min(len(tiling.tiles), self.kept_bytes // size)
 
     def tiling(self, network: Network, terms: Sequence[Term], shape: Shape) -> Tiling | None:
-        """Return the tiles of a picture of `shape`, or None if no term measures a layer."""
+        """Return the tiles of a picture of `shape`, or None if no term measures a layer.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> term = ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)
+        >>> engine = TileEngine(network.engine, side=48)
+        >>> len(engine.tiling(network, [term], (40, 64, 3)).tiles)
+        2
+        >>> engine.tiling(network, [VariationTerm()], (40, 64, 3)) is None  # it measures the picture
+        True
+        """
         taps = taps_of(terms)
         return Tiling(network.layers, taps, shape[0], shape[1], self.side) if taps else None
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory and the time of an evaluation, from the inner engine's forecast for the largest tile."""
+        """Return the memory and the time of an evaluation, from the inner engine's forecast for the largest tile.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv2_1"))
+        >>> terms = [StyleTerm("relu2_1", Moments(1.0, np.zeros(32), np.eye(32)))]
+        >>> engines = [TileEngine(network.engine, side) for side in (128, 512)]
+        >>> small, large = (engine.forecast(network, terms, (512, 512, 3)) for engine in engines)
+        >>> small.bytes < large.bytes / 2  # the large tile is the whole picture
+        True
+        """
         inner, tiling = network.with_kernels(self.inner), self.tiling(network, terms, shape)
         if tiling is None or len(tiling.tiles) == 1:
             return self.inner.forecast(inner, terms, shape, gradient=gradient)
@@ -892,7 +1084,19 @@ class TileEngine:
         return Forecast(taken + held + GRADIENT_BYTES * n, both.weights, seconds)
 
     def describe(self) -> str:
-        """Return in words the number of tiles of the last objective, and the methods of the inner engine."""
+        """Return in words the number of tiles of the last objective, and the methods of the inner engine.
+
+        Examples
+        --------
+        >>> from handstyle.kernels.cpu.engine import im2col_engine
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)]
+        >>> engine = TileEngine(im2col_engine(), side=48)
+        >>> values, dp = engine.prepare(network, terms, (40, 64, 3))(np.zeros((40, 64, 3), np.float32))
+        >>> engine.describe()
+        '2 tiles with halos of 1 px; im2col: conv1_1 forward, conv1_1 adjoint'
+        """
         return "; ".join(filter(None, (self._last, self.inner.describe())))
 
 
@@ -1185,7 +1389,6 @@ class TileEvaluation:
 
     Examples
     --------
-    >>> from handstyle.losses.content import ContentTerm
     >>> from handstyle.network.vgg import build_network, random_weights
     >>> network = build_network(random_weights(deepest="conv1_1"))
     >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)]
@@ -1204,7 +1407,18 @@ class TileEvaluation:
 
     @cached_property
     def job(self) -> TileJob:
-        """The network, the terms at layers and the tiles, for the work on the tiles."""
+        """The network, the terms at layers and the tiles, for the work on the tiles.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0), VariationTerm()]
+        >>> tiling = Tiling(network.layers, ["relu1_1"], 40, 64, 48)
+        >>> job = TileEvaluation(Sequential(), network, terms, (40, 64, 3), tiling).job
+        >>> [term.tap for term in job.terms]  # without that of the picture
+        ['relu1_1']
+        """
         assert self.tiling is not None
         return TileJob(self.network, tuple(term for term in self.terms if term.tap != PICTURE), self.tiling)
 
@@ -1214,12 +1428,33 @@ class TileEvaluation:
         return self.add_gradient(p, dp), dp
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the terms' values and the gradient at a flat float64 vector on the host, which is not copied."""
+        """Return the terms' values and the gradient at a flat float64 vector on the host, which is not copied.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> terms = [ContentTerm("relu1_1", np.zeros((40, 64, 16), np.float32), scale=1.0)]
+        >>> tiling = Tiling(network.layers, ["relu1_1"], 40, 64, 48)
+        >>> values, gradient = TileEvaluation(Sequential(), network, terms, (40, 64, 3), tiling).host(np.zeros(7680))
+        >>> gradient.shape, gradient.dtype
+        ((7680,), dtype('float64'))
+        """
         dp = np.zeros(self.shape)
         return to_numpy(self.add_gradient(v.reshape(self.shape), dp)), dp.ravel()
 
     def add_gradient(self, p: Array, dp: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (n,)
-        """Add the gradient at `p` to `dp`, both on the host or both on the device, and return the terms' values."""
+        """Add the gradient at `p` to `dp`, both on the host or both on the device, and return the terms' values.
+
+        Examples
+        --------
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights(deepest="conv1_1"))
+        >>> evaluation = TileEvaluation(Sequential(), network, [VariationTerm(weight=2.0)], (1, 2, 3), None)
+        >>> p, dp = np.array([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]]], np.float32), np.full((1, 2, 3), 100.0)
+        >>> evaluation.add_gradient(p, dp), dp[0, :, 0]  # the value is 2 · 3² / 3 pairs, and 4 was subtracted and added
+        (array([6.]), array([ 96., 104.]))
+        """
         values = {}
         if self.tiling is not None:
             job, at_layers = self.job, self.job.terms

@@ -65,7 +65,27 @@ class Arena:
         self._lock = threading.Lock()
 
     def take(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Return an uninitialized array; its memory is free again when the array and all its views are gone."""
+        """Return an uninitialized array; its memory is free again when the array and all its views are gone.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            The shape of the array.
+        dtype : dtype
+            Its dtype.
+
+        Returns
+        -------
+        array of `shape`
+            Contiguous, and aligned to `ALIGNMENT` bytes.
+
+        Examples
+        --------
+        >>> arena = Arena()
+        >>> view = arena.take((100,), np.float64)[:10]  # which keeps the memory in use
+        >>> np.shares_memory(arena.take((100,), np.float64), view)
+        False
+        """
         dtype, shape = np.dtype(dtype), tuple(int(n) for n in shape)
         size = max(1, -(-math.prod(shape) * dtype.itemsize // ALIGNMENT)) * ALIGNMENT
         with self._lock:
@@ -74,7 +94,18 @@ class Arena:
         return _Allocation(segment, start, start + size, self._freed).array(shape, dtype)
 
     def trim(self) -> None:
-        """Return segments without any array in use to the operating system."""
+        """Return segments without any array in use to the operating system.
+
+        Examples
+        --------
+        >>> arena = Arena()
+        >>> a, b = arena.take((2 * SEGMENT,), np.uint8), arena.take((2,), np.float64)  # of two segments
+        >>> b[:] = 1.0
+        >>> del a
+        >>> arena.trim()  # the segment of `a` goes; that of `b` stays
+        >>> b
+        array([1., 1.])
+        """
         with self._lock:
             self._reclaim()
             for segment in self._segments[:]:
@@ -119,16 +150,25 @@ class Scratch(threading.local):
     Examples
     --------
     >>> buffers = Scratch()
-    >>> a, b = buffers.take("values", (4, 2), np.float64), buffers.take("values", (3,), np.float32)
-    >>> a.shape, b.shape, np.shares_memory(a, b)
-    ((4, 2), (3,), True)
+    >>> values, masks = buffers.take("values", (4, 2), np.float64), buffers.take("masks", (4, 2), np.int64)
+    >>> np.shares_memory(values, masks)
+    False
     """
 
     def __init__(self) -> None:
         self._buffers: dict[str, Array] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Return an uninitialized array, valid until this thread takes the same name again."""
+        """Return an uninitialized array, valid until this thread takes the same name again.
+
+        Examples
+        --------
+        >>> buffers = Scratch()
+        >>> a = buffers.take("values", (4, 2), np.float64)
+        >>> b = buffers.take("values", (3,), np.float32)  # the same memory
+        >>> a.shape, b.shape, np.shares_memory(a, b)
+        ((4, 2), (3,), True)
+        """
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
         buffer = self._buffers.get(name)

@@ -72,17 +72,11 @@ class LayerForecast:
 class DryArena(Arena):
     """An arena that returns arrays at addresses without memory.
 
-    Attributes
-    ----------
-    touched : int
-        Bytes that a real arena would have used so far.
-
     Examples
     --------
-    >>> arena = DryArena()
-    >>> a, b = arena.take((1000, 1000, 64), np.float32), arena.take((1000, 1000, 16), np.float32)  # take no memory
-    >>> arena.touched
-    320000000
+    >>> a = DryArena().take((1 << 20, 1 << 20), np.float32)  # takes no memory
+    >>> a.nbytes / 2**40  # TiB
+    4.0
     """
 
     def __init__(self) -> None:
@@ -91,7 +85,17 @@ class DryArena(Arena):
 
     @property
     def touched(self) -> int:
-        """Bytes that a real arena would have used so far: up to the highest address returned, in each segment."""
+        """Bytes that a real arena would have used so far: up to the highest address returned, in each segment.
+
+        Examples
+        --------
+        >>> arena = DryArena()
+        >>> a = arena.take((1000, 1000), np.float32)
+        >>> del a
+        >>> b, c = (arena.take((1000, 1000), np.float32) for _ in range(2))  # the first is where `a` was
+        >>> arena.touched
+        8000000
+        """
         return sum(self._highest.values())
 
     def _find(self, size: int) -> tuple[Any, int]:
@@ -132,7 +136,7 @@ class DryPasses(CpuPasses):
         self.peak = 0
         self.kept: dict[tuple[str, int, bool], int] = {}  # bytes of the transformed kernels
 
-    def add_outside(self, size: int) -> None:
+    def _add_outside(self, size: int) -> None:
         """Update the peak for `size` bytes that are in use for a moment outside the arena."""
         self.peak = max(self.peak, self.arena.touched + size)
 
@@ -165,7 +169,7 @@ class DryPasses(CpuPasses):
         made = self.arena.take((H + 2, W + 2, K), source.dtype)
         self._run(ArraySource(padded), layer, None, sink, adjoint)
         # The cropped map, and strips of `copy_map`.
-        self.add_outside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)
+        self._add_outside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)
 
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
         pool = stage.layers[-1]
@@ -183,7 +187,7 @@ class DryPasses(CpuPasses):
                 raise HandstyleError(f"a picture so small has nothing left at {pool.name}")
         stage.cache = x.shape, self.arena.take(x.shape, np.uint8)
         y = self.arena.take((H, W, C), x.dtype)
-        self.add_outside(2 * x.nbytes)
+        self._add_outside(2 * x.nbytes)
         if stage.name in wanted:
             features[stage.name] = y
         return y
@@ -193,38 +197,47 @@ class DryPasses(CpuPasses):
             return super()._stage_backward(stage, below, dx, gradients)
         shape, _ = stage.cache
         out = self.arena.take(shape, dx.dtype)
-        self.add_outside(2 * out.nbytes)
+        self._add_outside(2 * out.nbytes)
         return out if below is None else self._mask_gradient(below, out, gradients)
 
     def _mask_gradient(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
         tap_gradient = None if gradients is None else gradients.get(stage.name)
         out = self.arena.take(dx.shape, dx.dtype)
-        self.add_outside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
+        self._add_outside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
         del tap_gradient
         return out
 
     def gradient_of(self, term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
-        """Allocate as `handstyle.kernels.cpu.passes.gradient_of` does, and count its cost; compute nothing."""
+        """Allocate as `handstyle.kernels.cpu.passes.gradient_of` does, and count its cost; compute nothing.
+
+        Examples
+        --------
+        >>> dry = DryPasses("auto", lambda H, W, C, K, adjoint: None)
+        >>> f = dry.arena.take((32, 32, 64), np.float32)
+        >>> value, df = dry.gradient_of(ContentTerm("relu1_1", np.zeros((32, 32, 64)), scale=1.0), f, overwrite=False)
+        >>> value, df.shape, dry.rows[0].cost == content_cost(32, 32, 64, itemsize=4)
+        (0.0, (32, 32, 64), True)
+        """
         if has_plain_moments(term):
-            self.count_moments(term, f)
+            self._count_moments(term, f)
             return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
         H, W, C = f.shape
         if isinstance(term, PatchTerm):
             self._count(term.tap, f, patches_cost(*term.counts(f.shape), f.itemsize))
-            self.add_outside(f.itemsize * working_values(term, f.shape))
+            self._add_outside(f.itemsize * working_values(term, f.shape))
             return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
         if type(term) is not ContentTerm:
-            self.add_outside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
+            self._add_outside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
         return 0.0, self.arena.take(f.shape, f.dtype)
 
-    def count_moments(self, term: Any, f: Array) -> None:
+    def _count_moments(self, term: Any, f: Array) -> None:
         """Count the cost and the temporary memory of a term's moments and their gradient."""
         H, W, C = f.shape
         self._count(term.tap, f, moments_cost(H, W, C, f.itemsize))
         self.arena.take((len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS)), C + 1, C), f.dtype)
         # Matrices: of `losses.style` the gradient and its transpose's sum, of other losses four in float64.
-        self.add_outside((3 * f.itemsize if type(term).loss is StyleTerm.loss else 4 * 8) * C * (C + 1))
+        self._add_outside((3 * f.itemsize if type(term).loss is StyleTerm.loss else 4 * 8) * C * (C + 1))
 
     def _count(self, tap: str, f: Array, cost: Cost) -> None:
         H, W, C = f.shape
@@ -248,19 +261,30 @@ class DryGradients(PartGradients):
     engine: DryPasses
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return a gradient of zeros if `PartGradients` computes that of the layer in parts; otherwise None."""
-        (_, term), *others = self.at(tap)
+        """Return a gradient of zeros if `PartGradients` computes that of the layer in parts; otherwise None.
+
+        Examples
+        --------
+        >>> dry = DryPasses("auto", lambda H, W, C, K, adjoint: None)
+        >>> channels = {"relu1_1": 64, "relu3_1": 256}  # the second has more than FEW_CHANNELS
+        >>> terms = [StyleTerm(tap, Moments(1.0, np.zeros(C), np.eye(C)), scale=1.0) for tap, C in channels.items()]
+        >>> features = {tap: dry.arena.take((8, 8, C), np.float32) for tap, C in channels.items()}
+        >>> gradients = DryGradients(dry.gradient_of, terms, features, {}, [None, None], dry)
+        >>> gradients.parts("relu1_1") is None, gradients.parts("relu3_1") is None
+        (False, True)
+        """
+        (_, term), *others = self._at(tap)
         if others or not has_plain_moments(term):
             return None
-        f = self.take(tap)
+        f = self._take(tap)
         if f.shape[2] > FEW_CHANNELS:
             self.features[tap] = f
             return None
-        self.engine.count_moments(term, f)
+        self.engine._count_moments(term, f)
         zeros = Moments(0.0, np.zeros(f.shape[2]), np.zeros((f.shape[2], f.shape[2])))
         return losses.MomentsGradient(zeros, f)
 
-    def add(self, total: Array, df: Array) -> Array:
+    def _add(self, total: Array, df: Array) -> Array:
         """Return `total` unchanged, since a dry run computes nothing."""
         return total
 
@@ -298,7 +322,7 @@ def dry_run(
             dry.run_forward(network.layers, dry.arena.take(shape, network.dtype), taps, features)
         largest = max((f.size for f in features.values()), default=0)
         # Of the two copies in float64, one is where the forward pass had its scratch: measured from 64 to 1024 px.
-        dry.add_outside(3 * item * n + 8 * min(largest, STRIP_VALUES))
+        dry._add_outside(3 * item * n + 8 * min(largest, STRIP_VALUES))
         return dry
     held = None
     for _ in range(2):
@@ -312,11 +336,11 @@ def dry_run(
             dx = dry.run_backward(stages, gradients)
             dp = dry.arena.take(shape, network.dtype)
             del x, stages, gradients, dx
-        dry.add_outside(item * n)  # the picture in the network's dtype
+        dry._add_outside(item * n)  # the picture in the network's dtype
         for term in terms:
             if term.tap == PICTURE:
                 pictures = VARIATION_PICTURES if type(term) is not ContentTerm else 1
-                dry.add_outside((1 + pictures) * item * n)
+                dry._add_outside((1 + pictures) * item * n)
         held = dry.arena.take((n,), np.float64)
         del dp
     del held

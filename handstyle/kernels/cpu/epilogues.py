@@ -133,10 +133,11 @@ class SpreadSource:
 
     Examples
     --------
-    >>> bits = pack_bits(np.array([[[0], [1]], [[0], [0]]]) > 0)  # the largest of the four values is at the top right
-    >>> SpreadSource(np.array([[[5.0]]]), bits, (2, 2, 1)).read(slice(0, 2), slice(0, 2)).reshape(2, 2)
-    array([[0., 5.],
-           [0., 0.]])
+    >>> bits = pack_bits(np.array([[[3], [1]], [[2], [-1]]]) > 0)  # an average pool passes all that is positive
+    >>> source = SpreadSource(np.array([[[8.0]]]), bits, (2, 2, 1), share=0.25)
+    >>> source.read(slice(0, 2), slice(0, 2))
+    array([[2., 2.],
+           [2., 0.]])
     """
 
     pooled: Array
@@ -150,7 +151,16 @@ class SpreadSource:
         self.dtype = self.pooled.dtype
 
     def read(self, y: slice, x: slice) -> Array:
-        """Return a part of the gradient; see `Source`."""
+        """Return a part of the gradient; see `Source`.
+
+        Examples
+        --------
+        >>> bits = pack_bits(np.array([[[0], [1]], [[0], [0]]]) > 0)  # the largest value is at the top right
+        >>> source = SpreadSource(np.array([[[5.0]]]), bits, (2, 2, 1))
+        >>> source.read(slice(0, 2), slice(0, 2)), source.read(slice(0, 1), slice(0, 2))
+        (array([[0., 5.],
+               [0., 0.]]), array([[0., 5.]]))
+        """
         (H, W, C), (h, w, _) = self.shape, self.pooled.shape
         # Whole blocks are read, from an even row and column on, and cropped at the end.
         y2 = slice(y.start // 2 * 2, min(H, y.stop + y.stop % 2))
@@ -193,17 +203,25 @@ class RectifySink:
 
     Examples
     --------
-    >>> out, bits = np.empty((1, 2, 2)), np.empty((1, 1), np.uint8)
-    >>> RectifySink(out, bits).write(slice(0, 1), slice(0, 2), np.array([[[1.0, -2.0], [-3.0, 4.0]]]))
-    >>> out.ravel(), f"{bits[0, 0]:08b}"
-    (array([1., 0., 0., 4.]), '10010000')
+    >>> out = np.empty((1, 1, 2))
+    >>> RectifySink(out, bits=None).write(slice(0, 1), slice(0, 1), np.array([[[1.0, -2.0]]]))
+    >>> out.ravel()
+    array([1., 0.])
     """
 
     out: Array  # (H, W, K)
     bits: Array | None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """Rectify and store a part of the map; see `Sink`."""
+        """Rectify and store a part of the map; see `Sink`.
+
+        Examples
+        --------
+        >>> out, bits = np.empty((1, 2, 2)), np.empty((1, 1), np.uint8)
+        >>> RectifySink(out, bits).write(slice(0, 1), slice(0, 2), np.array([[[1.0, -2.0], [-3.0, 4.0]]]))
+        >>> out.ravel(), f"{bits[0, 0]:08b}"
+        (array([1., 0., 0., 4.]), '10010000')
+        """
         K = part.shape[2]
         rectify(part, self.out[y, x])
         if self.bits is None:
@@ -222,9 +240,9 @@ class RectifyPoolSink:
     --------
     >>> out, bits = np.empty((1, 1, 1)), np.empty((2, 1), np.uint8)
     >>> part = np.array([[[1.0], [-2.0]], [[3.0], [2.0]]])
-    >>> RectifyPoolSink(out, bits).write(slice(0, 2), slice(0, 2), part)
-    >>> out.ravel(), [f"{row[0]:08b}" for row in bits]  # the largest is at the bottom left
-    (array([3.]), ['00000000', '10000000'])
+    >>> RectifyPoolSink(out, bits, average=True).write(slice(0, 2), slice(0, 2), part)
+    >>> out.ravel()  # (1 + 0 + 3 + 2) / 4
+    array([1.5])
     """
 
     out: Array  # (H // 2, W // 2, K)
@@ -233,7 +251,16 @@ class RectifyPoolSink:
     rectified: RectifySink | None = None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """Rectify, pool and store a part of the map; see `Sink`."""
+        """Rectify, pool and store a part of the map; see `Sink`.
+
+        Examples
+        --------
+        >>> out, bits = np.empty((1, 1, 1)), np.empty((2, 1), np.uint8)
+        >>> part = np.array([[[1.0], [-2.0]], [[3.0], [2.0]]])
+        >>> RectifyPoolSink(out, bits).write(slice(0, 2), slice(0, 2), part)
+        >>> out.ravel(), [f"{row[0]:08b}" for row in bits]  # the largest is at the bottom left
+        (array([3.]), ['00000000', '10000000'])
+        """
         K = part.shape[2]
         if self.rectified is not None:
             self.rectified.write(y, x, part)
@@ -297,9 +324,9 @@ class MaskSink:
     Examples
     --------
     >>> out, bits = np.empty((1, 2, 1)), pack_bits(np.array([[[True], [False]]]))
-    >>> MaskSink(out, bits, np.array([[[10.0], [10.0]]])).write(slice(0, 1), slice(0, 2), np.array([[[1.0], [2.0]]]))
+    >>> MaskSink(out, bits).write(slice(0, 1), slice(0, 2), np.array([[[1.0], [2.0]]]))
     >>> out.ravel()
-    array([11.,  0.])
+    array([1., 0.])
     """
 
     out: Array
@@ -307,7 +334,16 @@ class MaskSink:
     tap_gradient: Array | MomentsGradient | None = None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """Add, mask and store a part of the gradient; see `Sink`."""
+        """Add, mask and store a part of the gradient; see `Sink`.
+
+        Examples
+        --------
+        >>> out, bits = np.empty((1, 2, 1)), pack_bits(np.array([[[True], [False]]]))
+        >>> sink = MaskSink(out, bits, tap_gradient=np.array([[[10.0], [10.0]]]))
+        >>> sink.write(slice(0, 1), slice(0, 2), np.array([[[1.0], [2.0]]]))
+        >>> out.ravel()
+        array([11.,  0.])
+        """
         if self.tap_gradient is not None:
             part = np.add(part, self.tap_gradient[y, x], out=part)
         if self.bits is None:

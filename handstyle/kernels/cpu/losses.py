@@ -249,10 +249,10 @@ class MomentsGradient:
     Examples
     --------
     >>> import numpy as np
-    >>> f, df = np.array([[[1.0, 2.0]]]), np.empty((1, 1, 2))
-    >>> MomentsGradient(Moments(0.0, np.zeros(2), np.eye(2)), f).write(df)
-    >>> df
-    array([[[2., 4.]]])
+    >>> f = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> gradient = MomentsGradient(Moments(0.0, np.zeros(2), np.eye(2)), f)
+    >>> gradient[0:1, 1:2]  # at the second pixel: 2 f
+    array([[[6., 8.]]])
     """
 
     def __init__(self, dmoments: Moments, f: Array, mask: Array | None = None) -> None:
@@ -276,6 +276,14 @@ class MomentsGradient:
         ----------
         df : (h, w, C) array
             Receives the result. It must be contiguous, and may be the features themselves.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> f = np.array([[[1.0, 2.0]]])
+        >>> MomentsGradient(Moments(0.0, np.zeros(2), np.eye(2)), f).write(f)
+        >>> f  # twice the features, written over them
+        array([[[2., 4.]]])
         """
         F, dF = (a.reshape(-1, a.shape[2]) for a in (self.f, df))
         q = None if self.mask is None else self.mask.reshape(-1, 1)
@@ -293,7 +301,16 @@ class MomentsGradient:
         default_team().run(work, len(strips))
 
     def add_to(self, df: Array) -> None:  # (h, w, C)
-        """Add the whole gradient to `df`, a few rows at a time; features and `df` may be views of larger maps."""
+        """Add the whole gradient to `df`, a few rows at a time; features and `df` may be views of larger maps.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> f, df = np.array([[[1.0, 2.0]]]), np.array([[[100.0, 100.0]]])
+        >>> MomentsGradient(Moments(0.0, np.zeros(2), np.eye(2)), f).add_to(df)
+        >>> df
+        array([[[102., 104.]]])
+        """
         rows = max(1, STRIP_BYTES // (df.shape[1] * df.shape[2] * df.itemsize))
 
         def work(_: int, pieces: Iterator[int]) -> None:

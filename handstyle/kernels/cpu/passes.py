@@ -62,11 +62,11 @@ class CpuPasses:
     --------
     >>> from handstyle.kernels.counting import LOWERED
     >>> from handstyle.network.vgg import build_network, random_weights
-    >>> layers, features = build_network(random_weights(deepest="conv1_2")).layers, {}
+    >>> layers, features = build_network(random_weights(deepest="conv1_1")).layers, {}
     >>> passes = CpuPasses("im2col", lambda H, W, C, K, adjoint: LOWERED)
-    >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["relu1_2"], features)
-    >>> [stage.name for stage in stages], features["relu1_2"].shape
-    (['relu1_1', 'relu1_2'], (8, 8, 16))
+    >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["relu1_1"], features)
+    >>> passes.chosen, features["relu1_1"].shape
+    ({'conv1_1 forward': 'im2col'}, (8, 8, 16))
     """
 
     name: str
@@ -110,6 +110,16 @@ class CpuPasses:
         Returns
         -------
         list of Stage
+
+        Examples
+        --------
+        >>> from handstyle.kernels.counting import choose_kernel
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, x = build_network(random_weights(deepest="conv1_2")).layers, np.zeros((336, 336, 3), np.float32)
+        >>> passes, features, recompute = CpuPasses("auto", choose_kernel), {}, {}
+        >>> stages = passes.run_forward(layers, x, ["relu1_1", "relu1_2"], features, recompute)
+        >>> [stage.name for stage in stages], list(features), list(recompute)
+        (['relu1_1', 'relu1_2'], ['relu1_2'], ['relu1_1'])
         """
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
@@ -134,7 +144,30 @@ class CpuPasses:
             return self._stage_forward(replace(stage, bits=None), picture, set(), {})  # its bits were kept
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
-        """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned."""
+        """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned.
+
+        Parameters
+        ----------
+        stages : list of Stage
+            The stages, with the masks that the forward pass stored.
+        gradients : Gradients
+            The gradients at the taps; that of the deepest layer must be among them.
+
+        Returns
+        -------
+        (H, W, C) array
+
+        Examples
+        --------
+        >>> from handstyle.kernels.counting import choose_kernel
+        >>> from handstyle.kernels.gradients import GivenGradients
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> layers, features = build_network(random_weights(deepest="conv1_2")).layers, {}
+        >>> passes = CpuPasses("auto", choose_kernel)
+        >>> stages = passes.run_forward(layers, np.zeros((8, 8, 3), np.float32), ["relu1_2"], features)
+        >>> passes.run_backward(stages, GivenGradients(features)).shape
+        (8, 8, 3)
+        """
         with self.team.single_threaded_blas():
             dx = self._mask_gradient(stages[-1], gradients[stages[-1].name])
             for i in reversed(range(len(stages))):
@@ -264,22 +297,31 @@ class PartGradients(TermGradients):
     --------
     >>> term = ContentTerm("relu4_2", np.zeros((1, 1, 2)), scale=1.0)
     >>> gradients = PartGradients(gradient_of, [term], {"relu4_2": np.ones((1, 1, 2))}, {}, [None])
-    >>> gradients.parts("relu4_2") is None, gradients["relu4_2"]  # not a style term: its gradient is made whole
-    (True, array([[[2., 2.]]]))
+    >>> gradients["relu4_2"]  # whole, as that of any term
+    array([[[2., 2.]]])
     """
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
         """Return an object that computes the gradient at a layer part by part, or None.
 
         There is one if the layer has few channels and its only term is a style term.
+
+        Examples
+        --------
+        >>> style = StyleTerm("relu1_1", Moments(1.0, np.zeros(2), np.eye(2)), scale=1.0)
+        >>> content = ContentTerm("relu4_2", np.zeros((1, 1, 2)), scale=1.0)
+        >>> features = {"relu1_1": np.ones((1, 1, 2)), "relu4_2": np.ones((1, 1, 2))}
+        >>> gradients = PartGradients(gradient_of, [style, content], features, {}, [None, None])
+        >>> gradients.parts("relu1_1").f.shape, gradients.parts("relu4_2") is None
+        ((1, 1, 2), True)
         """
-        (i, term), *others = self.at(tap)
+        (i, term), *others = self._at(tap)
         if others or not has_plain_moments(term):
             return None
         feature = self.features.get(tap)
         if feature is not None and feature.shape[2] > FEW_CHANNELS:
             return None
-        f = self.take(tap)
+        f = self._take(tap)
         if f.shape[2] > FEW_CHANNELS:
             self.features[tap] = f
             return None

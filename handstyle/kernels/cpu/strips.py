@@ -35,8 +35,9 @@ class ArraySource:
 
     Examples
     --------
-    >>> ArraySource(np.arange(12.0).reshape(2, 3, 2)).read(slice(1, 2), slice(1, 3))
-    array([[ 8.,  9., 10., 11.]])
+    >>> source = ArraySource(np.zeros((2, 3, 4), np.float32))
+    >>> source.shape, source.dtype
+    ((2, 3, 4), dtype('float32'))
     """
 
     array: Array
@@ -46,7 +47,14 @@ class ArraySource:
         self.shape, self.dtype = self.array.shape, self.array.dtype
 
     def read(self, y: slice, x: slice) -> Array:
-        """Return the part of the array at ``[y, x]``; see `Source`."""
+        """Return the part of the array at ``[y, x]``; see `Source`.
+
+        Examples
+        --------
+        >>> source = ArraySource(np.arange(12.0).reshape(2, 3, 2))
+        >>> source.read(slice(1, 2), slice(1, 3))  # one row with the two channels of two pixels
+        array([[ 8.,  9., 10., 11.]])
+        """
         _, W, C = self.array.shape
         rows = self.array[y]
         return rows.reshape(len(rows), W * C)[:, x.start * C : x.stop * C]
@@ -58,17 +66,24 @@ class StoreSink:
 
     Examples
     --------
-    >>> out = np.zeros((2, 2, 1))
-    >>> StoreSink(out).write(slice(1, 2), slice(0, 2), np.array([[[3.0], [4.0]]]))
-    >>> out[..., 0]
-    array([[0., 0.],
-           [3., 4.]])
+    >>> sink = StoreSink(np.zeros((2, 2, 1)))
+    >>> sink.out.shape
+    (2, 2, 1)
     """
 
     out: Array
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """Write a part to the array at ``[y, x]``; see `Sink`."""
+        """Write a part to the array at ``[y, x]``; see `Sink`.
+
+        Examples
+        --------
+        >>> out = np.zeros((2, 2, 1))
+        >>> StoreSink(out).write(slice(1, 2), slice(0, 2), np.array([[[3.0], [4.0]]]))
+        >>> out[..., 0]
+        array([[0., 0.],
+               [3., 4.]])
+        """
         self.out[y, x] = part
 
 

@@ -54,10 +54,8 @@ class Team:
 
     Examples
     --------
-    >>> done = []
-    >>> Team(2).run(lambda worker, pieces: done.extend(pieces), 4)
-    >>> sorted(done)
-    [0, 1, 2, 3]
+    >>> Team(2).threads
+    2
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -66,7 +64,26 @@ class Team:
         self._owner = 0  # the thread inside `single_threaded_blas`
 
     def run(self, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
-        """Call ``work(worker, indices)`` in every thread; each index below `pieces` goes to the first free thread."""
+        """Share pieces of work among the threads, and return when all are done.
+
+        Parameters
+        ----------
+        work : callable
+            ``work(worker, indices)`` is called once in each thread, with the number of the thread, from 0 on, and an
+            iterator over the indices of the pieces that this thread gets. Each index goes to the first free thread.
+        pieces : int
+            The number of pieces; the indices are 0 to ``pieces - 1``.
+
+        Examples
+        --------
+        >>> squares = [0] * 5
+        >>> def work(worker, indices):
+        ...     for i in indices:
+        ...         squares[i] = i**2
+        >>> Team(2).run(work, pieces=5)
+        >>> squares
+        [0, 1, 4, 9, 16]
+        """
         counter = itertools.count()  # next() on it is atomic
 
         def indices() -> Iterator[int]:
@@ -92,6 +109,13 @@ class Team:
 
         OpenBLAS runs the products of several threads one after the other when it threads each of them itself
         (OpenBLAS issue 4217), so only one of the two may use several threads.
+
+        Examples
+        --------
+        >>> from threadpoolctl import threadpool_info
+        >>> with Team(2).single_threaded_blas():
+        ...     {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+        {1}
         """
         if self._owner == get_ident():
             yield

@@ -33,11 +33,24 @@ LOCKED_ROWS = 0.1  # rows of tiles whose work takes as long as a block's calls h
 class Bands:
     """The division of a map into bands of `rows` rows of tiles, and of each band into parts of `columns` pixels.
 
+    A part of a band is a *block*, the piece of work of a thread.
+
+    Parameters
+    ----------
+    H, W : int
+        The height and the width of the map in pixels.
+    m : int
+        Outputs in the column of a tile.
+    rows : int
+        Rows of tiles in a band.
+    columns : int
+        Pixels in a row of a part.
+
     Examples
     --------
-    >>> bands = Bands.cut(64, 64, C=8, K=8, m=4, itemsize=4)  # 16 rows of tiles
-    >>> bands.rows, bands.columns, bands.count
-    (2, 64, 8)
+    >>> bands = Bands(H=16, W=12, m=4, rows=2, columns=12)  # 4 rows of tiles
+    >>> [bands.block(i) for i in range(bands.count)]
+    [(slice(0, 8, None), slice(0, 12, None)), (slice(8, 16, None), slice(0, 12, None))]
     """
 
     H: int
@@ -52,6 +65,24 @@ class Bands:
 
         With many threads, bands are larger and their number fits the threads. The result of the convolution has the
         same bits for any division.
+
+        Parameters
+        ----------
+        H, W, C, K : int
+            The height, width and channels of the map, and the channels of the result.
+        m : int
+            Outputs in the column of a tile.
+        itemsize : int
+            Bytes of a value.
+        threads : int
+            The number of threads.
+
+        Examples
+        --------
+        >>> Bands.cut(64, 64, C=8, K=8, m=4, itemsize=4)  # 16 rows of tiles in at least eight bands
+        Bands(H=64, W=64, m=4, rows=2, columns=64)
+        >>> Bands.cut(64, 4096, C=64, K=64, m=4, itemsize=4)  # a single row of tiles takes more than `BLOCK_BYTES`
+        Bands(H=64, W=4096, m=4, rows=1, columns=2048)
         """
         fitting = max(1, BLOCK_BYTES // ((m + 2) * max(C, K) * itemsize))  # pixels
         columns = W
@@ -69,26 +100,51 @@ class Bands:
 
     @property
     def pitch(self) -> int:
-        """Distance in pixels from one row of tiles to the next in temporary memory: a multiple of three."""
+        """Distance in pixels from one row of tiles to the next in temporary memory: a multiple of three.
+
+        Examples
+        --------
+        >>> Bands(H=16, W=12, m=4, rows=2, columns=12).pitch  # 12, and one on each side, rounded up
+        15
+        """
         return TAPS * ceil_div(self.columns + 2, TAPS)
 
     @property
-    def parts(self) -> int:
+    def _parts(self) -> int:
         """The number of parts of a band."""
         return ceil_div(self.W, self.columns)
 
     @property
     def count(self) -> int:
-        """The number of blocks: of parts of all bands together."""
-        return ceil_div(ceil_div(self.H, self.m), self.rows) * self.parts
+        """The number of blocks: of parts of all bands together.
+
+        Examples
+        --------
+        >>> Bands(H=16, W=12, m=4, rows=2, columns=6).count  # two bands of two parts
+        4
+        """
+        return ceil_div(ceil_div(self.H, self.m), self.rows) * self._parts
 
     def block(self, i: int) -> tuple[slice, slice]:
-        """Return the rows and the columns of the map that a block covers."""
-        top, left = i // self.parts * self.rows * self.m, i % self.parts * self.columns
+        """Return the rows and the columns of the map that block `i` covers.
+
+        Examples
+        --------
+        >>> Bands(H=14, W=12, m=4, rows=2, columns=6).block(3)  # the map ends at row 14
+        (slice(8, 14, None), slice(6, 12, None))
+        """
+        top, left = i // self._parts * self.rows * self.m, i % self._parts * self.columns
         return slice(top, min(self.H, top + self.rows * self.m)), slice(left, min(self.W, left + self.columns))
 
     def values(self, C: int, K: int) -> tuple[int, int]:
-        """Return the sizes, in values, of a thread's two arrays: for transformed rows or results, and for products."""
+        """Return the sizes, in values, of a thread's two arrays: for transformed rows or results, and for products.
+
+        Examples
+        --------
+        >>> bands = Bands(H=16, W=12, m=4, rows=2, columns=12)
+        >>> bands.values(C=8, K=16)  # 6 points · 2 rows · 15 pixels, and two more that the last window reads
+        (1920, 2880)
+        """
         pixels = (self.m + 2) * self.rows * self.pitch
         return max((pixels + 2) * C, self.m * self.rows * self.pitch * K), pixels * K
 
