@@ -353,12 +353,6 @@ WITH_EXAMPLES = (
 METHODS_TO_COME = (
     "handstyle/losses",
     "handstyle/optimize",
-    "handstyle/kernels/cluster.py",
-    "handstyle/kernels/counting.py",
-    "handstyle/kernels/cpu",
-    "handstyle/kernels/gradients.py",
-    "handstyle/kernels/stages.py",
-    "handstyle/kernels/tiles.py",
     "handstyle/cli",
     "handstyle/book",
     "weights_tools",
