@@ -353,8 +353,6 @@ WITH_EXAMPLES = (
 METHODS_TO_COME = (
     "handstyle/losses",
     "handstyle/optimize",
-    "handstyle/cli",
-    "handstyle/book",
     "weights_tools",
 )
 

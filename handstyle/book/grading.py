@@ -40,10 +40,9 @@ class Comparison:
 
     Examples
     --------
-    >>> Comparison("a sum", error=2e-6, allowed=1e-6).passed
-    False
-    >>> Comparison("a sum", error=float("nan"), allowed=1e-6).passed
-    False
+    >>> comparison = Comparison("the gradient", error=1.0, allowed=1e-9, remark="it is the right one times 2")
+    >>> comparison.error > comparison.allowed
+    True
     """
 
     what: str
@@ -53,26 +52,33 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether the error is at most the allowed one; False for NaN."""
+        """Whether the error is at most the allowed one; False for NaN.
+
+        Examples
+        --------
+        >>> [Comparison("a sum", error, allowed=1e-6).passed for error in (1e-7, 2e-6, float("nan"))]
+        [True, False, False]
+        """
         return self.error <= self.allowed
 
 
 class Judge:
-    """The collector of a judge's comparisons: each method compares something and adds a `Comparison`.
+    """The list of an answer's comparisons, with methods that compare something and append a `Comparison`.
 
     Attributes
     ----------
     rng : numpy.random.Generator
         Draws the same numbers for every answer, so that errors can be compared between answers.
     comparisons : list of Comparison
-        What was found so far.
+        The comparisons so far.
 
     Examples
     --------
     >>> judge = Judge()
-    >>> judge.equal("the gradient", [2.0, 4.0], [1.0, 2.0])
-    >>> judge.comparisons[0].error, judge.comparisons[0].remark
-    (1.0, 'it is the right one times 2')
+    >>> judge.holds("as many rows as columns", True)
+    >>> judge.equal("the trace", 2.5, 2.0)
+    >>> [(comparison.what, comparison.passed) for comparison in judge.comparisons]
+    [('as many rows as columns', True), ('the trace', False)]
     """
 
     def __init__(self) -> None:
@@ -80,7 +86,18 @@ class Judge:
         self.comparisons: list[Comparison] = []
 
     def equal(self, what: str, found: Any, expected: Any, allowed: float = 1e-9) -> None:
-        """Compare numbers or arrays by the norm of their difference, relative to what is expected."""
+        """Compare numbers or arrays by the norm of their difference, divided by that of `expected` if that is not zero.
+
+        The remark says how a wrong result differs, if it is a multiple of the right one, transposed, or reversed. A
+        wrong shape is an infinite error.
+
+        Examples
+        --------
+        >>> judge = Judge()
+        >>> judge.equal("the gradient", [2.0, 4.0], [1.0, 2.0])
+        >>> judge.comparisons[0].error, judge.comparisons[0].remark
+        (1.0, 'it is the right one times 2')
+        """
         y, right = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
         if y.shape != right.shape:
             remark = f"its shape is {y.shape}, and {right.shape} is right"
@@ -91,14 +108,36 @@ class Judge:
         self.comparisons.append(Comparison(what, error, allowed, "" if error <= allowed else _relation(y, right)))
 
     def adjoint(self, what: str, forward: Callable[[Array], Array], backward: Callable[[Array], Array], x: Any) -> None:
-        """Compare the two sides of ``<A u, v> = <u, A* v>``; `x` is an input, or the shape of one."""
+        """Compare the two sides of ``<A u, v> = <u, A* v>`` at random u and v; at most 1e-12 is allowed.
+
+        `forward` is A and `backward` A*; `x` is an input of A, or the shape of one.
+
+        Examples
+        --------
+        >>> judge = Judge()
+        >>> judge.adjoint("three times u", lambda u: 3 * u, lambda v: 3 * v, (4,))
+        >>> judge.adjoint("the same, the factor forgotten", lambda u: 3 * u, lambda v: v, (4,))
+        >>> [comparison.passed for comparison in judge.comparisons]
+        [True, False]
+        """
         report = check_adjoint(forward, backward, np.zeros(x) if isinstance(x, tuple) else x)
         self._report(what, report.values, report.measured, 1e-12)
 
     def gradient(
         self, what: str, f: Callable[[Array], float], gradient: Any, x: Array, signature: Signature | None = None
     ) -> None:
-        """Compare a gradient with central differences along random directions."""
+        """Compare the gradient of `f` at `x` with central differences along random directions; 1e-6 is allowed.
+
+        `signature`, if given, is used to find kinks of `f`; see `check_projection`.
+
+        Examples
+        --------
+        >>> judge, x = Judge(), np.array([1.0, 2.0, 3.0])
+        >>> judge.gradient("of a sum of squares", lambda x: float((x * x).sum()), 2 * x, x)
+        >>> judge.gradient("of half of it", lambda x: 0.5 * float((x * x).sum()), 2 * x, x)
+        >>> [(comparison.passed, comparison.remark) for comparison in judge.comparisons]
+        [(True, ''), (False, 'it is the right one times 2')]
+        """
         if np.shape(gradient) != x.shape:
             remark = f"its shape is {np.shape(gradient)}, and {x.shape} is right"
             self.comparisons.append(Comparison(what, math.inf, 1e-6, remark))
@@ -107,11 +146,30 @@ class Judge:
         self._report(what, report.values, report.measured, 1e-6)
 
     def holds(self, what: str, condition: Any) -> None:
-        """Add a comparison for a condition that is true or false."""
+        """Append a comparison for a condition: its error is 0 if the condition is true, else 1, and 0 is allowed.
+
+        Examples
+        --------
+        >>> judge = Judge()
+        >>> judge.holds("all are float32", np.zeros(2).dtype == np.float32)
+        >>> judge.comparisons
+        [Comparison(what='all are float32', error=1.0, allowed=0.0, remark='')]
+        """
         self.comparisons.append(Comparison(what, 0.0 if condition else 1.0, 0.0))
 
     def raises(self, what: str, kind: type[Exception], call: Callable[[], Any]) -> None:
-        """Add a comparison for whether `call` raises an error of the expected kind."""
+        """Append a comparison for the condition that `call` raises an error of the expected kind.
+
+        An error of another kind is not caught.
+
+        Examples
+        --------
+        >>> judge = Judge()
+        >>> judge.raises("ValueError for a word", ValueError, lambda: int("seven"))
+        >>> judge.raises("ValueError for a number", ValueError, lambda: int("7"))
+        >>> [comparison.passed for comparison in judge.comparisons]
+        [True, False]
+        """
         try:
             call()
         except kind:
@@ -153,9 +211,10 @@ class Mistake:
     name : str
         Its name in the book, as of the mutants in ``tests/mutants``.
     says : str
-        What is wrong with it.
+        A sentence on what is wrong with it.
     functions : dict of str to callable
-        The wrong functions, by the names of the right ones; the others are the reader's.
+        The wrong functions, by the names of the right ones. In place of those that are not among them, the reader's own
+        are called.
 
     Examples
     --------
@@ -189,8 +248,8 @@ class Exercise:
     Examples
     --------
     >>> first = exercises_of(1)[0]
-    >>> first.label, first.chapter, first.functions
-    ('ch01-row', 1, ('row_of_pixels',))
+    >>> first.label, first.functions
+    ('ch01-row', ('row_of_pixels',))
     """
 
     label: str
@@ -201,7 +260,13 @@ class Exercise:
 
     @property
     def chapter(self) -> int:
-        """The number of its chapter."""
+        """The number of the exercise's chapter, read from the label.
+
+        Examples
+        --------
+        >>> Exercise("ch06-strided", "A strided convolution", ("strided",), lambda answer, judge: None, ()).chapter
+        6
+        """
         return int(self.label[2:4])
 
 
@@ -212,9 +277,9 @@ class Grade:
     Parameters
     ----------
     exercise : Exercise
-        What was asked.
+        The exercise.
     comparisons : list of Comparison
-        What was measured, in order.
+        The judge's comparisons, in order.
     missing : list of str
         Functions that the answer does not have.
     fault : str
@@ -238,11 +303,18 @@ class Grade:
 
     @property
     def passed(self) -> bool:
-        """Whether the answer has all functions, raised no error, and passed all comparisons."""
-        return bool(self.comparisons) and not (self.missing or self.fault or self.wrong)
+        """Whether the answer has all functions, raised no error, and passed all comparisons, at least one.
+
+        Examples
+        --------
+        >>> first, right = exercises_of(1)[0], Comparison("the value", 0.0, 1e-9)
+        >>> Grade(first, [right]).passed, Grade(first, [right], fault="ValueError: no such axis").passed
+        (True, False)
+        """
+        return bool(self.comparisons) and not (self.missing or self.fault or self._wrong)
 
     @property
-    def wrong(self) -> list[Comparison]:
+    def _wrong(self) -> list[Comparison]:
         """The comparisons that did not pass."""
         return [c for c in self.comparisons if not c.passed]
 
@@ -264,13 +336,13 @@ class Grade:
             which = f"the worst of {n} comparisons" if n > 1 else "one comparison"
             return "right", f"error {worst.error:.1e}, {worst.allowed:.0e} allowed", f"{which}: {worst.what}"
         second = f"resembles none of the {len(asked.mistakes)} mistakes known for it"
-        if self.wrong and self.wrong[0].remark:
-            second = self.wrong[0].remark
+        if self._wrong and self._wrong[0].remark:
+            second = self._wrong[0].remark
         if self.resembles:
             second = f"resembles “{self.resembles.name}”: {self.resembles.says}"
         if self.fault:
             return "wrong", self.fault, second
-        c = self.wrong[0]
+        c = self._wrong[0]
         allowed = f"{c.allowed:.0e}" if c.allowed else "none"
         return "wrong", f"error {c.error:.3g}, {allowed} allowed: {c.what}", second
 
@@ -403,9 +475,9 @@ def grade(asked: Exercise, answers: object) -> Grade:
     Parameters
     ----------
     asked : Exercise
-        What was asked.
+        The exercise.
     answers : object
-        Whatever has the functions as attributes, for example a module.
+        An object with the functions as attributes, for example a module.
 
     Returns
     -------

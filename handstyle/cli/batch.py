@@ -45,7 +45,16 @@ BATCH = make_flags("BatchFlags", NAMES, everything=False)
 
 @dataclass(frozen=True)
 class JobResult:
-    """A photograph of a batch, the path of its picture, and a description of the outcome.
+    """The outcome of painting one photograph of a batch.
+
+    Parameters
+    ----------
+    photograph, picture : Path
+        The photograph, and the picture that was to be painted of it.
+    what : str
+        A description of the outcome, such as "painted" or "failed: no such file".
+    failed : bool
+        Whether the picture was not painted, or not finished.
 
     Examples
     --------
@@ -63,7 +72,12 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Job:
-    """A photograph to paint, and the path of its picture.
+    """A photograph of a batch that is to be painted.
+
+    Parameters
+    ----------
+    photograph, picture : Path
+        The photograph, and the picture to paint of it.
 
     Examples
     --------
@@ -76,16 +90,75 @@ class Job:
     picture: Path
 
     def differences(self, shared: "SharedInputs", recipe: Recipe) -> list[str]:
-        """Return descriptions of the settings and files in which a recipe differs from those of the command."""
+        """Return descriptions of the settings and files in which a recipe differs from those of the command.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from handstyle.foundations.picture_writing import write_picture
+        >>> settings = resolve(replace(BATCH, weights="random", size="64", iterations="1"))
+        >>> with tempfile.TemporaryDirectory() as folder, _suppress_output():
+        ...     photograph, painting = Path(folder, "photograph.png"), Path(folder, "painting.png")
+        ...     write_picture(photograph, np.full((64, 64, 3), 90))
+        ...     write_picture(painting, np.eye(64)[..., None] * [255, 0, 0])
+        ...     shared = SharedInputs.of([painting], settings, Path(folder))
+        ...     job = Job(photograph, Path(folder, "out.png"))
+        ...     _ = job.paint(shared, shared.loaded, settings.run)
+        ...     other = replace(shared, settings=resolve(replace(BATCH, weights="random", size="64", iterations="2")))
+        ...     job.differences(shared, read_recipe(job.picture)), job.differences(other, read_recipe(job.picture))
+        ([], ['iterations 1'])
+        """
         return differences(shared, self.photograph, recipe)
 
     def notes(self, shared: "SharedInputs", network: Network) -> list[str]:
-        """Return the notes on the photograph and the paintings; see `picture_notes`."""
+        """Return the notes on the photograph and the paintings; see `picture_notes`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from handstyle.foundations.picture_writing import write_picture
+        >>> settings = resolve(replace(BATCH, weights="random", size="256"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photograph, painting = Path(folder, "photograph.png"), Path(folder, "painting.png")
+        ...     write_picture(photograph, np.zeros((128, 128, 3)))
+        ...     write_picture(painting, np.zeros((256, 256, 3)))
+        ...     shared = SharedInputs.of([painting], settings, Path(folder))
+        ...     (note,) = Job(photograph, Path(folder, "out.png")).notes(shared, shared.loaded)
+        >>> note.partition("photograph.png: ")[2]
+        '128 x 128 px, too few for size=256; `enlarge` paints 256 x 256 px'
+        """
         config = shared.settings.config
         return picture_notes(config, network, *read_inputs(config, self.photograph, shared.paintings))
 
     def paint(self, shared: "SharedInputs", network: Network, run: RunConfig) -> tuple[int, str]:
-        """Paint the picture, and return an exit status and a text to add to the description of the outcome."""
+        """Paint the picture, and return an exit status and a text to add to the description of the outcome.
+
+        Parameters
+        ----------
+        shared : SharedInputs
+            Paintings, settings and measured targets; of `shared.settings`, `run` replaces the settings of the run.
+        network : Network
+            The network, `shared.loaded` or one that computes on a cluster.
+        run : RunConfig
+            The settings of this picture's run, with its checkpoint.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from handstyle.foundations.picture_writing import write_picture
+        >>> settings = resolve(replace(BATCH, weights="random", size="64", iterations="1"))
+        >>> with tempfile.TemporaryDirectory() as folder, _suppress_output():
+        ...     photograph, painting = Path(folder, "photograph.png"), Path(folder, "painting.png")
+        ...     write_picture(photograph, np.full((64, 64, 3), 90))
+        ...     write_picture(painting, np.eye(64)[..., None] * [255, 0, 0])
+        ...     shared = SharedInputs.of([painting], settings, Path(folder))
+        ...     job = Job(photograph, Path(folder, "out.png"))
+        ...     job.paint(shared, shared.loaded, settings.run), job.picture.exists()
+        ((0, ''), True)
+        """
         going = prepare_run(self.photograph, shared.paintings, network, shared.settings.config)
         going.measured = shared.measured
         return paint(going, network, self.picture, replace(shared.settings, run=run)), ""
@@ -152,28 +225,41 @@ def batch(
 
 @dataclass(frozen=True)
 class SharedInputs:
-    """The data that all pictures of a command share: paintings, settings, network, digests and measured targets.
+    """The data that all pictures of a command share.
+
+    Parameters
+    ----------
+    paintings : list of path
+        The paintings.
+    digests : list of (str, str)
+        The role and the digest of every painting, mask, map and starting picture.
+    settings : Settings
+        The settings of the command.
+    loaded : Network
+        The network.
+    ran : str
+        The network's digest.
+    measured : Measured
+        The targets measured so far, which are the same for all pictures.
+    said : set of str
+        The notes that were printed; each is printed once.
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from handstyle.foundations.picture_writing import write_picture
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_picture(Path(folder, "painting.png"), np.zeros((32, 32, 3)))
-    ...     settings = resolve(replace(BATCH, weights="random"))
-    ...     shared = SharedInputs.of([Path(folder, "painting.png")], settings, Path(folder, "painted"))
-    >>> shared.loaded.architecture, [role for role, digest in shared.digests]
-    ('vgg19', ['style'])
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> painting, network = Path("painting.jpg"), build_network(random_weights())
+    >>> shared = SharedInputs([painting], [("style", "5e1f")], resolve(BATCH), network, ran="0f3a")
+    >>> shared.loaded is network, shared.said
+    (True, set())
     """
 
     paintings: list[PictureLike]
-    digests: list[tuple[str, str]]  # the role and the digest of every painting, mask, map and starting picture
+    digests: list[tuple[str, str]]
     settings: Settings
     loaded: Network
-    ran: str  # the digest of the network
+    ran: str
     measured: Measured = field(default_factory=Measured)
-    said: set[str] = field(default_factory=set)  # the notes that were printed
+    said: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "SharedInputs":
@@ -183,6 +269,18 @@ class SharedInputs:
         ------
         HandstyleError
             If the settings do not fit the paintings or the network, or the folder cannot be created.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from handstyle.foundations.picture_writing import write_picture
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_picture(Path(folder, "painting.png"), np.zeros((32, 32, 3)))
+        ...     settings = resolve(replace(BATCH, weights="random"))
+        ...     shared = SharedInputs.of([Path(folder, "painting.png")], settings, Path(folder, "painted"))
+        >>> shared.loaded.architecture, [role for role, digest in shared.digests]
+        ('vgg19', ['style'])
         """
         paintings, config = collect_styles(styles, settings.config)
         digests = [("style", sha256(expand_path(one))) for one in paintings if isinstance(one, str | os.PathLike)]
@@ -202,12 +300,30 @@ class SharedInputs:
         -------
         int
             0, or above 128 if a signal ended the loop.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from handstyle.foundations.picture_writing import write_picture
+        >>> settings = resolve(replace(BATCH, weights="random", size="64", iterations="1"))
+        >>> done = []
+        >>> with tempfile.TemporaryDirectory() as folder, _suppress_output():
+        ...     photograph, painting = Path(folder, "photograph.png"), Path(folder, "painting.png")
+        ...     write_picture(photograph, np.full((64, 64, 3), 90))
+        ...     write_picture(painting, np.eye(64)[..., None] * [255, 0, 0])
+        ...     shared = SharedInputs.of([painting], settings, Path(folder))
+        ...     jobs = [Job(photograph, Path(folder, "out.png")), Job(Path("none.png"), Path(folder, "none.png"))]
+        ...     shared.paint(jobs, len(jobs), done)
+        0
+        >>> [(one.picture.name, one.what) for one in done]
+        [('out.png', 'painted'), ('none.png', 'failed: none.png does not exist: check the path of the picture')]
         """
         try:
             with connect_workers(self.settings.run.cluster) as cluster:
                 network = with_workers(cluster, self.loaded, self.settings.config)
                 for number, job in enumerate(jobs, 1):
-                    one, status = self.paint_one(job, network)
+                    one, status = self._paint_one(job, network)
                     reset_handlers()  # `defer_signals` has ended with signals ignored
                     done.append(one)
                     say(f"{number} of {count}: {printable(one.photograph.name)}: {one.what}")
@@ -219,7 +335,7 @@ class SharedInputs:
             return 128 + interrupted.number
         return 0
 
-    def paint_one(self, job: Job, network: Network) -> tuple[JobResult, int]:
+    def _paint_one(self, job: Job, network: Network) -> tuple[JobResult, int]:
         """Paint one picture, unless it is finished already, and return its outcome and an exit status."""
         picture, run = job.picture, self.settings.run
         try:

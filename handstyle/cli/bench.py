@@ -45,9 +45,9 @@ class BenchRow:
 
     Examples
     --------
-    >>> row = BenchRow(256, "auto", fastest=0.1, median=0.125, difference=1e-6, done=2e9, moved=1e8)
-    >>> row.share_of_roof(Machine(products=64e9, moved=8e9))  # of 64e9 operations per second: 2e9 / 0.125 s
-    0.25
+    >>> row = BenchRow(256, "auto", fastest=0.1, median=0.125, difference=1e-6, done=2e9)
+    >>> row.done / row.median / 1e9  # billions of operations per second
+    16.0
     """
 
     size: int  # pixels a side
@@ -82,6 +82,12 @@ class BenchRow:
         -----
         Williams, Waterman and Patterson (2009, Comm. ACM 52, 65): with `done` / `moved` operations per byte, at most
         ``min(rates.products, rates.moved done / moved)`` operations per second are possible.
+
+        Examples
+        --------
+        >>> row = BenchRow(256, "auto", fastest=0.1, median=0.125, difference=1e-6, done=2e9, moved=1e8)
+        >>> row.share_of_roof(Machine(products=64e9, moved=8e9))  # of 64e9 operations per second: 2e9 / 0.125 s
+        0.25
         """
         roof = min(rates.products, rates.moved * self.done / self.moved)
         return self.done / self.median / roof
@@ -331,9 +337,9 @@ class Measurements:
 
     Examples
     --------
-    >>> machine = {"load": "3.0", "threads": "4"}
-    >>> Measurements([], "2026-11-30", machine).warnings()
-    ['these measurements: the machine was busy (load 3.0 on 4 cores), so the times may be too long']
+    >>> measured = Measurements([BenchRow(256, "auto", 0.1, 0.125, 1e-6)], "2026-11-30", {"threads": "4"})
+    >>> [(row.size, row.what) for row in measured.rows]
+    [(256, 'auto')]
     """
 
     rows: list[BenchRow]
@@ -342,7 +348,15 @@ class Measurements:
     path: str = "these measurements"
 
     def warnings(self) -> list[str]:
-        """Return a list with a warning if the machine was busy when the measurements began; otherwise an empty list."""
+        """Return a list with a warning if the machine was busy when the measurements began; otherwise an empty list.
+
+        Examples
+        --------
+        >>> Measurements([], "2026-11-30", {"load": "3.0", "threads": "4"}).warnings()
+        ['these measurements: the machine was busy (load 3.0 on 4 cores), so the times may be too long']
+        >>> Measurements([], "2026-11-30", {"load": "0.5", "threads": "4"}).warnings()
+        []
+        """
         load, cores = float(self.machine.get("load", math.nan)), int(self.machine.get("threads", cpu_count()))
         said = f"{self.path}: the machine was busy (load {load:.1f} on {cores} cores), so the times may be too long"
         return [said] if _is_busy(load, cores) else []

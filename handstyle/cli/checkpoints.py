@@ -37,8 +37,12 @@ class CheckpointWriter:
     Examples
     --------
     >>> writer = CheckpointWriter(Path("out.png.checkpoint"), every=10)
-    >>> [iteration for iteration in range(1, 31) if writer.due(iteration)]
-    [10, 20, 30]
+    >>> for iteration in range(1, 31):
+    ...     if writer.due(iteration):
+    ...         writer.write(lambda path: print(path, "after", iteration, "iterations"))  # a run saves itself here
+    out.png.checkpoint after 10 iterations
+    out.png.checkpoint after 20 iterations
+    out.png.checkpoint after 30 iterations
     """
 
     path: Path
@@ -47,13 +51,32 @@ class CheckpointWriter:
     _took: float = 0.0
 
     def due(self, iteration: int) -> bool:
-        """Return whether the checkpoint should be written after this iteration."""
+        """Return whether the checkpoint should be written after this iteration.
+
+        Examples
+        --------
+        >>> writer = CheckpointWriter(Path("out.png.checkpoint"), every=10)
+        >>> [iteration for iteration in range(1, 31) if writer.due(iteration)]
+        [10, 20, 30]
+        """
         if self.every:
             return iteration % self.every == 0
         return time.monotonic() - self._last >= max(CHECKPOINT_SECONDS, 20 * self._took)
 
     def write(self, save: Callable[[Path], None]) -> None:
-        """Write the checkpoint by calling a run's `Progress.save`, and record the time that it takes."""
+        """Write the checkpoint by calling `save` with its path, and record the time that it takes.
+
+        `save` is a run's `Progress.save`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     writer = CheckpointWriter(Path(folder, "out.png.checkpoint"))
+        ...     writer.write(lambda path: path.touch())
+        ...     writer.path.exists(), writer.due(1)  # the next one in 30 seconds
+        (True, False)
+        """
         began = time.monotonic()
         try:
             save(self.path)

@@ -26,15 +26,8 @@ class EnergyMeter:
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     package = Path(folder, "intel-rapl:0")
-    ...     package.mkdir()
-    ...     _ = (package / "energy_uj").write_text("1000000")
-    ...     meter = EnergyMeter(Path(folder))
-    ...     _ = (package / "energy_uj").write_text("3500000")
-    ...     meter.joules()
-    2.5
+    >>> EnergyMeter(Path("no-such-folder")).why_not
+    'the energy is not known: no RAPL counter in no-such-folder'
     """
 
     def __init__(self, folder: Path = COUNTERS) -> None:
@@ -46,7 +39,20 @@ class EnergyMeter:
             self.why_not = f"the energy is not known: {self.packages[0] / 'energy_uj'} can be read by root only"
 
     def joules(self) -> float:
-        """Return the joules used since the last call or, at the first, since construction; NaN if unknown."""
+        """Return the joules used since the last call or, at the first, since construction; NaN if unknown.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     package = Path(folder, "intel-rapl:0")
+        ...     package.mkdir()
+        ...     _ = (package / "energy_uj").write_text("1000000")
+        ...     meter = EnergyMeter(Path(folder))
+        ...     _ = (package / "energy_uj").write_text("3500000")  # microjoules
+        ...     meter.joules()
+        2.5
+        """
         if self.why_not:
             return float("nan")
         now, total = [self._microjoules(package) for package in self.packages], 0
@@ -82,8 +88,8 @@ class GpuMeter:
     --------
     >>> from handstyle.foundations.backend import choose_backend
     >>> meter = GpuMeter(choose_backend("numpy"))  # which is no GPU
-    >>> meter.why_not.split(":")[0], meter.joules()
-    ('the energy of the GPU is not known', nan)
+    >>> meter.why_not.split(":")[0]
+    'the energy of the GPU is not known'
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -99,7 +105,14 @@ class GpuMeter:
             self.why_not = f"the energy of the GPU is not known: {one_line(error)}"
 
     def joules(self) -> float:
-        """Return the joules used since the last call or, at the first, since construction; NaN if unknown."""
+        """Return the joules used since the last call or, at the first, since construction; NaN if unknown.
+
+        Examples
+        --------
+        >>> from handstyle.foundations.backend import choose_backend
+        >>> GpuMeter(choose_backend("numpy")).joules()  # there is no GPU
+        nan
+        """
         if self.why_not:
             return float("nan")
         before, self.last = self.last, self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.gpu)  # millijoules

@@ -67,8 +67,13 @@ class NetworkConfig(Group):
 
     Examples
     --------
-    >>> NetworkConfig(weights="random", backend="numpy", pooling="average").load("float32").names[4]
-    'pool1'
+    >>> NetworkConfig(weights="vgg19", pooling="average").kernels
+    'auto'
+    >>> try:
+    ...     NetworkConfig(pooling="mean")
+    ... except HandstyleError as error:
+    ...     print(error)
+    pooling='mean': use max, average, l2
     """
 
     weights: str = EMBEDDED
@@ -79,7 +84,19 @@ class NetworkConfig(Group):
     rounding: Literal["down", "up"] = "down"
 
     def load(self, precision: str) -> Network:
-        """Load the network in a precision: float32, tf32 or float64."""
+        """Load the network in a precision: float32, tf32 or float64.
+
+        Raises
+        ------
+        HandstyleError
+            If the weights or the backend are not there, or tf32 is asked for without a GPU.
+
+        Examples
+        --------
+        >>> network = NetworkConfig(weights="random", backend="numpy", pooling="average").load("float64")
+        >>> network.dtype.name, network.layers[4].name, network.layers[4].kind
+        ('float64', 'pool1', 'average')
+        """
         kernels = self.kernels
         if precision == "tf32":
             if choose_backend(self.backend).name != "cupy" or kernels != "auto":
@@ -254,41 +271,83 @@ def flag(name: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a command, merged from its flags, its settings file and its preset.
+    """The settings of a command, merged from its flags, its settings file and its preset by `resolve`.
+
+    Parameters
+    ----------
+    chosen : Preset
+        The preset, with the settings of the file and the flags applied.
+    config : StyleConfig
+        The settings of the picture.
+    network : NetworkConfig
+        Weights, backend and engine.
+    run : RunConfig
+        The settings of the run, such as its output files.
+    names : tuple of str
+        The fields for which the command has flags.
+    given : tuple of str
+        The fields that were typed, or whose value in the file is not the preset's.
 
     Examples
     --------
-    >>> settings = resolve(make_flags("Flags", ["size", "seed"], everything=False))
-    >>> print(settings.toml(), end="")
-    weights = "vgg19-slim"
-    backend = "auto"
-    kernels = "auto"
-    pooling = "max"
-    padding = "zero"
-    rounding = "down"
-    size = 512
-    seed = 0
+    >>> from dataclasses import replace
+    >>> settings = resolve(replace(make_flags("Flags", ["size", "seed"], everything=False), size="256"))
+    >>> settings.config.size, settings.config.seed, settings.names, settings.given
+    (256, 0, ('size', 'seed'), ('size',))
     """
 
-    chosen: Preset  # with the settings of the file and the flags applied
+    chosen: Preset
     config: StyleConfig
     network: NetworkConfig
     run: RunConfig
-    names: tuple[str, ...]  # of the command's flags
-    given: tuple[str, ...] = ()  # typed, or in the file and not the preset's
+    names: tuple[str, ...]
+    given: tuple[str, ...] = ()
 
     def load(self) -> Network:
-        """Load the network, change it as the preset requires, print notes on the changes, and return it."""
+        """Load the network, change it as the preset requires, print notes on the changes, and return it.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> flags = make_flags("Flags", ["weights", "backend", "pooling"], everything=False)
+        >>> network = resolve(replace(flags, weights="random", backend="numpy", pooling="average")).load()
+        >>> network.layers[4].name, network.layers[4].kind
+        ('pool1', 'average')
+        """
         loaded, notes = fit_network(self.network.load(self.run.precision), self.chosen)
         say(*(as_flags(f"preset {self.chosen.name}: {note}") for note in notes))
         return loaded
 
     def idle_notes(self, paintings: int) -> list[str]:
-        """Return a note on each setting that was given and has no effect beside the others."""
+        """Return a note on each setting that was given and has no effect beside the others.
+
+        `paintings` is the number of paintings.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> flags = make_flags("Flags", ["learning_rate"], everything=False)
+        >>> resolve(replace(flags, learning_rate="2")).idle_notes(paintings=1)
+        ["`learning_rate` has no effect with optimizer='lbfgsb'"]
+        """
         return idle_notes(self.config, self.given, paintings)
 
     def toml(self) -> str:
-        """Return the settings as TOML, the text of a file for ``--config``."""
+        """Return the settings as TOML, the text of a file for ``--config``.
+
+        Examples
+        --------
+        >>> settings = resolve(make_flags("Flags", ["size", "seed"], everything=False))
+        >>> print(settings.toml(), end="")
+        weights = "vgg19-slim"
+        backend = "auto"
+        kernels = "auto"
+        pooling = "max"
+        padding = "zero"
+        rounding = "down"
+        size = 512
+        seed = 0
+        """
         special = {key: value for key, value in preset_requirements(self.chosen).items() if key != "preset"}
         run = {key: value for key, value in vars(self.run).items() if key in self.names and key not in FLAGS_ONLY}
         return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)

@@ -118,7 +118,17 @@ class Requests:
         return bool(self.numbers)
 
     def raise_now(self) -> None:
-        """Raise `Interrupted` if a signal has asked the run to end; to be called between two iterations."""
+        """Raise `Interrupted` if a signal has asked the run to end; to be called between two iterations.
+
+        Examples
+        --------
+        >>> Requests().raise_now()  # no signal, no error
+        >>> try:
+        ...     Requests([signal.SIGTERM]).raise_now()
+        ... except Interrupted as interrupted:
+        ...     print(interrupted)
+        SIGTERM
+        """
         if self.numbers:
             raise Interrupted(self.numbers[0])
 

@@ -87,11 +87,26 @@ class TorchObjective:
             self.styles[tap] = self.tensor(A), style_weight / len(styles) / float((A * A).sum())
 
     def tensor(self, a: Array) -> Any:
-        """Return an array as a tensor of the objective's dtype and device."""
+        """Return an array as a tensor of the objective's dtype, on its device.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            p = objective.tensor(np.zeros((64, 64, 3)))  # p.dtype: torch.float32
+        """
         return self.torch.tensor(np.ascontiguousarray(a), dtype=self.dtype, device=self.device)
 
     def loss(self, p: Any) -> Any:  # (H, W, 3) -> ()
-        """Return the value at a picture given as a tensor, for autograd."""
+        """Return the value at a picture given as a tensor, for autograd.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            p = objective.tensor(np.zeros((64, 64, 3))).requires_grad_()
+            objective.loss(p).backward()  # p.grad: (64, 64, 3)
+        """
         x = p.permute(2, 0, 1)
         x = x.flip(0) if self.flip else x
         x = (x if self.scale == 255 else x * (self.scale / 255)) - self.mean
@@ -120,7 +135,14 @@ class TorchObjective:
         return float(value), gradient.cpu().numpy()
 
     def on_device(self, p: Any) -> tuple[Any, Any]:  # (H, W, 3) -> (), (H, W, 3)
-        """Return the value and the gradient at a tensor, as tensors on its device."""
+        """Return the value and the gradient at a picture given as a tensor, as tensors on its device.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            value, dp = objective.on_device(objective.tensor(np.zeros((64, 64, 3))))  # shapes () and (64, 64, 3)
+        """
         self.torch.backends.cudnn.allow_tf32 = self.torch.backends.cuda.matmul.allow_tf32 = self.tf32
         leaf = p.detach().requires_grad_(True)
         value = self.evaluate(leaf)
