@@ -36,8 +36,8 @@ OTHERS = {
 def make_app(everything: bool = False, called: str = "") -> App:
     """Return the parser of the command line; its help shows every flag if `everything` is true.
 
-    The list of commands needs one line of each, given here without importing it. The command `called` is imported
-    anyway, so its help has its whole docstring.
+    The help of most commands is one line, written in `OTHERS`, so that a command is imported only when it is called.
+    That of the command `called` is its whole docstring.
 
     Examples
     --------

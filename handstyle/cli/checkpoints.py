@@ -1,4 +1,4 @@
-"""Checkpoints of the command line: where a run's is, when it is written, and which one a run resumes from."""
+"""Choose the path of a run's checkpoint, write it at intervals, and check the one from which a run resumes."""
 
 import hashlib
 import os
@@ -133,7 +133,9 @@ def is_unfinished(output: Path, run: RunConfig) -> bool:
 
 
 def check_checkpoint(output: Path, run: RunConfig) -> None:
-    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run.
+    """Raise `HandstyleError` if the checkpoint to resume from does not exist, or the new one cannot be written.
+
+    A checkpoint of another unfinished run is replaced only with ``--overwrite``.
 
     Examples
     --------

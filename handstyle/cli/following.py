@@ -85,7 +85,9 @@ class _RunFollower:
 def follow_run(
     output: Path, config: StyleConfig, run: RunConfig, title: str, photograph: Picture
 ) -> Iterator[_RunFollower]:
-    """Lock the checkpoint, defer signals, start the preview, and yield the run's callback; its display is unset.
+    """Lock the checkpoint, defer signals, start the preview, and yield the run's callback.
+
+    The caller sets the attribute `display` of the callback; see `choose_display`.
 
     Examples
     --------

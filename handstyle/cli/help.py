@@ -190,7 +190,7 @@ def _typed(words: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _ours(given: str, values: Sequence[str], known: Collection[str]) -> str:
-    """Return what to type in place of a flag that is not ours, with the values that were given, or "" if unknown."""
+    """Return what to type in place of another program's flag, with the values that were given, or "" if unknown."""
     name = given.lstrip("-").replace("_", "-").lower()
     if flag(new := RENAMED.get(name.replace("-", "_"), name)) in known:
         return shlex.join([flag(new), *(VALUES.get(value, value) for value in values)])

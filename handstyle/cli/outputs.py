@@ -1,4 +1,4 @@
-"""The outputs of a run: their names, and whether they can be written."""
+"""Choose the names of a run's outputs, and check that they can be written."""
 
 from pathlib import Path
 
@@ -32,7 +32,9 @@ def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
 
 
 def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
-    """Raise `HandstyleError` if an output cannot be written; with a photograph, also if the format does not fit it.
+    """Raise `HandstyleError` if an output of a run cannot be written.
+
+    With a photograph it is also checked that the format allows pictures of this size and, if needed, transparency.
 
     Examples
     --------
@@ -127,11 +129,11 @@ def default_output(path: Path, run: RunConfig) -> Path:
 
 
 def default_target(source: Path) -> Path:
-    """Return the default output for a folder of photographs, a folder ``NAME_painting``, or for a film, a film.
+    """Return the default output: ``NAME_painting`` for a folder NAME, ``NAME_painting.gif`` for a film NAME.gif.
 
     Examples
     --------
-    >>> default_target(Path("holiday")).name
+    >>> default_target(Path("photographs/holiday")).name  # in the current folder
     'holiday_painting'
     """
     if source.is_file():
@@ -140,7 +142,9 @@ def default_target(source: Path) -> Path:
 
 
 def path_at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
-    """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0.
+    """Return the path of the picture that is saved at an iteration, such as ``out_at_iteration_20.png``.
+
+    With `restarts` an iteration is a restart, and its number in the name is counted from 0, as in the Keras script.
 
     Examples
     --------

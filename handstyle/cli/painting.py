@@ -178,7 +178,9 @@ def with_output(output: Path | None, default: str, settings: Settings) -> tuple[
 def start(
     content: PictureLike, styles: Sequence[Path], output: Path | None, name: str, settings: Settings, layer: str = ""
 ) -> int:
-    """Check the settings, load the network, paint the picture, and return the exit status; `name` is a default.
+    """Check the settings, load the network, paint the picture, and return the exit status.
+
+    Without `output` the picture has the default name `name`, or the next free one.
 
     Examples
     --------

@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that raises an error with advice if it is called with too many arguments without a name.
+    """Decorate a function so that a call with too many positional arguments raises an error with advice.
 
     Examples
     --------

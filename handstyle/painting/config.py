@@ -37,7 +37,7 @@ class Group:
     """
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
-        """Raise `HandstyleError` if a name is not that of a setting, with the setting that it is now or may mean."""
+        """Raise `HandstyleError` if a setting does not exist; the message suggests its new name or the nearest one."""
         own: Any = cls
         check_names(given, tuple(field_types(own)))
         return super().__new__(cls)
@@ -196,12 +196,12 @@ class LossConfig(Group):
         is compared with the most similar patch of the painting's, which is expensive in the first two blocks: use
         relu3_1,relu4_1.
     patch_size : int
-        Side of a patch, in values of the layer.
+        Side of a patch, in positions of the layer's feature map.
     patch_stride : int
-        Distance from one patch to the next, in the picture and in the painting, in values of the layer.
+        Distance from one patch to the next, in the picture and in the painting, in positions of the feature map.
     semantic_weight : float
-        Weight of the regions relative to the features in the search for the most similar patch, in mean lengths of a
-        feature vector. With 0 the patches of a region are compared with those of its own paintings only.
+        Weight of the regions relative to the features in the search for the most similar patch; its unit is the mean
+        length of a feature vector. With 0 the patches of a region are compared with those of its own paintings only.
     style_normalization : str
         The divisor of the style loss; relative is the size of the target, the others are those of published systems.
     content_normalization : str
@@ -320,8 +320,8 @@ class RegionConfig(Group):
     style_at : tuple of str
         Layers for each painting, separated by commas, or the word all.
     mask_rule : str
-        The weight of a feature at a layer: the fraction of what it sees that lies in the region, or 1 only for a
-        feature that sees nothing outside (inside).
+        The weight that a mask gives to a feature of a layer: with fraction the part of its receptive field that lies
+        in the region, with inside 1 only if all of it does.
     hard_masks : bool
         Round the resized masks to 0 and 1.
     mask_mode : str

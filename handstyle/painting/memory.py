@@ -208,7 +208,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, own_memory: b
 
 
 def _find_fastest(runs: Sequence["RunMemory"]) -> "RunMemory | None":
-    """Return the run whose finest scale's evaluation is forecast to be the fastest, the first of equals."""
+    """Return the run whose evaluation at the finest scale is forecast to be the fastest; the first of equals."""
     return min(runs, key=lambda run: run.needs[-1].seconds, default=None)
 
 
@@ -307,7 +307,7 @@ class RunMemory:
         return _find_fastest([run for run in runs if run and run.tiled]) or runs[0] or self
 
     def _with_tiles_of(self, side: int) -> "RunMemory":
-        """Return the run by tiles of one size: the fastest way that fits, or with everything in memory."""
+        """Return the run with tiles of a given side: the fastest way that fits, or if none fits, all in memory."""
         networks = (by_tiles(self.network, side, recompute=recompute) for recompute in (False, True))
         runs = [replace(self, network=network) for network in networks]
         missing, best = runs[0].shortage(), _find_fastest([run for run in runs if not run.shortage()])
@@ -330,7 +330,7 @@ class RunMemory:
         return replace(self, tiled=f"{why}: {how}")
 
     def with_smaller_tiles(self, why: str) -> "RunMemory | None":
-        """Return the run with the largest smaller tiles that fit, or with the smallest tiles if none fit.
+        """Return the run with smaller tiles than now: the largest that fit the memory, or the smallest if none fit.
 
         Parameters
         ----------
@@ -408,7 +408,7 @@ class RunMemory:
         return planned_terms(self.config, self.network, size, *self._regions(size), timed)
 
     def _regions(self, size: Size) -> tuple[tuple[int, ...], list[Size]]:
-        """Return regions and sizes of the paintings; each is listed again if it also paints what is in no region."""
+        """Return the region and size of each painting; those that also paint outside all regions are listed twice."""
         config, paintings, full = self.config, self.paintings, self._full_size()
         regions = config.region_numbers(len(paintings)) or (0,)
         sizes = [style_size(config, painting, size, full) for painting in paintings] or [size]

@@ -31,6 +31,27 @@ from handstyle.painting.targets import Painting, build_terms
 class Plan:
     """The pictures and masks of a run at their largest size, and the sizes of its scales.
 
+    Parameters
+    ----------
+    photograph : Picture
+        The photograph as read.
+    sources : list of Picture
+        The paintings as read.
+    photograph_pixels : (H, W, 3) array
+        The photograph at the size of the output, with its own colors.
+    p : (H, W, 3) array
+        The same with its colors changed as `StyleConfig.color` requires, from which the run starts.
+    paintings : list of (h, w, 3) arrays
+        The paintings at the sizes of the last scale, with their colors changed.
+    masks : list of (H, W) arrays
+        The mask of each region.
+    style_masks : list of (h, w) array or None
+        The weights of each painting's pixels; None if all are 1.
+    sizes : list of (int, int)
+        Height and width of each scale, from coarse to fine.
+    style_sizes : list of list of (int, int)
+        For each scale, the height and width of each painting.
+
     Examples
     --------
     >>> photograph = Picture(np.zeros((64, 48, 3)), None, "photograph.jpg")
@@ -41,13 +62,13 @@ class Plan:
 
     photograph: Picture
     sources: list[Picture]
-    photograph_pixels: Array  # (H, W, 3), the photograph with its own colors
-    p: Array  # (H, W, 3), the photograph after changes of color, from which the run starts
-    paintings: list[Array]  # (h, w, 3) each
-    masks: list[Array]  # (H, W) each
-    style_masks: list[Array | None]  # (h, w) each
+    photograph_pixels: Array
+    p: Array
+    paintings: list[Array]
+    masks: list[Array]
+    style_masks: list[Array | None]
     sizes: list[Size]
-    style_sizes: list[list[Size]]  # for each scale, a size for each painting
+    style_sizes: list[list[Size]]
 
 
 def check_files(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> None:
@@ -121,13 +142,15 @@ def _resize_mask(mask: Array, size: Size) -> Array:  # (H, W) -> (h, w)
 
 
 def detail_beyond(photograph: Array, size: Size) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return the detail of a photograph that a smaller `size` could not hold.
+    """Return the detail of a photograph that a smaller `size`, (h, w), could not hold.
+
+    It is the difference from the photograph after it was reduced to that size and enlarged again.
 
     Examples
     --------
-    >>> chessboard = np.indices((4, 4)).sum(axis=0)[..., None] % 2 * 255.0
-    >>> round(float(abs(detail_beyond(chessboard, (2, 2))).max()))  # half of 255 and more: 2 x 2 px hold nothing of it
-    132
+    >>> flat, chessboard = np.full((4, 4, 3), 99.0), np.indices((4, 4)).sum(axis=0)[..., None] % 2 * 255.0
+    >>> [round(float(np.std(detail_beyond(one, (2, 2))))) for one in (flat, chessboard)]
+    [0, 128]
     """
     detail: Array = photograph - resize(resize(photograph, size), photograph.shape[:2])
     return detail
@@ -136,10 +159,10 @@ def detail_beyond(photograph: Array, size: Size) -> Array:  # (H, W, 3) -> (H, W
 def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     """Return the picture `p` of one scale enlarged to the size of the next.
 
-    With `pyramid_detail` the photograph's detail is added that the smaller scale could not hold, as in STROTSS (Kolkin
-    et al. 2019, arXiv 1904.12785; there of half the size at every scale but the last). Outside all regions the picture
-    is replaced by the photograph at the new size, because there is no style loss, and a content loss at a deep layer
-    would not restore that detail.
+    With `pyramid_detail` the photograph's detail is added that the smaller scale could not hold. STROTSS does so at
+    every scale but the last, with the detail that half the size could not hold (Kolkin et al. 2019, arXiv 1904.12785).
+    Outside all regions the picture is replaced by the photograph at the new size, because there is no style loss, and a
+    content loss at a deep layer would not restore that detail.
 
     Examples
     --------
@@ -194,7 +217,18 @@ def terms_of_scale(
 
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
-    """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions.
+    """Return the result of a run at a size, (H, W), with its final colors and the photograph outside all regions.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        The settings, of which `color` says how the colors are changed after the run.
+    plan : Plan
+        The plan of the run.
+    p : (h, w, 3) array
+        The picture as optimized.
+    size : (H, W)
+        Height and width of the result.
 
     Examples
     --------

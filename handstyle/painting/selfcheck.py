@@ -206,7 +206,10 @@ def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int =
 
 
 def _variants_of(name: str, config: StyleConfig) -> list[Variant]:
-    """Return what checks all terms of a configuration; Wasserstein's is compared with differences of the features."""
+    """Return one variant that checks all terms of a configuration, or two if the style loss is that of Wasserstein.
+
+    The gradient of a Wasserstein term is compared with differences of the features; see `_feature_differences`.
+    """
     if config.style_statistic != "wasserstein":
         return [Variant(name, config)]
     others = ("content", "total", "means", "range", "held")
@@ -464,7 +467,7 @@ def _layer_rows_of_borders(network: Network, padding: str) -> Iterator[Row]:
 
 
 def _equal(found: tuple[float, Array], exact: tuple[float, Array]) -> Report:
-    """Return a report on the largest difference of two gradients in float64, and of their values."""
+    """Return a report on the largest relative difference of two float64 gradients and their objective's values."""
     largest = float(np.abs(exact[1]).max())
     error = max(
         float(np.abs(found[1] - exact[1]).max()) / (largest or 1), abs(found[0] - exact[0]) / abs(exact[0] or 1)
@@ -474,7 +477,10 @@ def _equal(found: tuple[float, Array], exact: tuple[float, Array]) -> Report:
 
 
 def _alike(found: tuple[float, Array], exact: tuple[float, Array], shape: tuple[int, int, int]) -> Report:
-    """Return a report on the relative error of the length of a float32 gradient, of the whole picture and of strips."""
+    """Return a report on a float32 gradient compared with the exact one, mainly on its length; see `LENGTH_BOUND`.
+
+    The length is compared for the whole picture, and for strips of rows and columns.
+    """
     g, true = (gradient.reshape(shape) for gradient in (found[1], exact[1]))
     size = float(np.linalg.norm(true))
     off = abs(_along(g, true) - 1) / LENGTH_BOUND

@@ -80,7 +80,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     Returns
     -------
     float
-        The style weight; without a curve, and for strength 0.5, that of `default_weight`.
+        The style weight. Without a curve only that of strength 0.5 is known: it is `default_weight`.
 
     Raises
     ------

@@ -314,7 +314,7 @@ class PaintingRun:
             return minimize(objective, start.ravel())
 
     def _has_smaller_tiles(self, size: Size, why: str) -> bool:
-        """Take smaller tiles, if there are any, because memory ran out at a scale."""
+        """Change to smaller tiles after memory ran out at a scale; return False if there are none."""
         if (less := self.memory.with_smaller_tiles(why)) is not None:
             self.memory, how = less, less.network.engine.name
             self.notes += [f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {how}"]
@@ -370,7 +370,7 @@ class PaintingRun:
         return ended, stopped
 
     def _result(self, end: Outcome, size: Size) -> Result:
-        """Return the result at a size, with the picture `end.v`: of the whole run, or as if it ended now."""
+        """Return the `Result` at a size for an outcome, which is that of the whole run or of the run so far."""
         config, plan, network = self.config, self.plan, self.memory.network
         alpha, array = plan.photograph.alpha, final_picture(config, plan, end.v, size)
         facts: dict[str, Any] = {"ended": end.ended, "stopped": end.stopped, "iterations": len(end.trace)}
