@@ -1,4 +1,4 @@
-"""Give a file new content as a whole or not at all: a temporary file beside it, flushed, then renamed."""
+"""Replace the content of a file atomically: the new content is complete, or the old file is as it was."""
 
 import errno
 import hashlib
@@ -33,12 +33,12 @@ def replace_file(path: Path, data: bytes | Callable[[BinaryIO], object], *, over
     Raises
     ------
     HandstyleError
-        If the system refuses; the old file is then as it was.
+        If the file cannot be written; the old one is then as it was.
 
     Notes
     -----
-    The temporary file and the folder are flushed to the disk (fsync). Temporary files that killed runs left for the
-    folder are removed: of the same file, those whose process is gone, and all that are older than an hour.
+    The temporary file and the folder are flushed to the disk (fsync). Temporary files that killed runs left in
+    the folder are removed: those of the same file whose process has ended, and all that are older than an hour.
 
     Examples
     --------
@@ -81,14 +81,14 @@ class _Exists(HandstyleError, FileExistsError):
 def _temporary_prefix(name: str) -> str:
     """Return the prefix of an output's temporary files on this machine; the process id and a number follow it.
 
-    The output's name is cut by bytes, between two characters: file systems limit bytes, and some take UTF-8 alone.
+    The output's name is cut by `cut_bytes`, because file systems limit the bytes of a name.
     """
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     return f".{cut_bytes(name)}.{host}-"
 
 
 def cut_bytes(name: str) -> str:
-    """Return a file name's first bytes, cut between two characters, so that a suffix can be added.
+    """Return a file name, cut to `MAX_STEM_BYTES` if it is longer, so that a suffix fits; no character is cut in two.
 
     Examples
     --------

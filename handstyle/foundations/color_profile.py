@@ -34,7 +34,7 @@ def srgb_profile() -> ImageCms.ImageCmsProfile:
 
 
 def srgb_bytes() -> bytes:
-    """Return the bytes of `srgb_profile` for a file: always the same, without the date at which it was made.
+    """Return the bytes of `srgb_profile` with a fixed date, so that every run writes the same bytes to a file.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def srgb_bytes() -> bytes:
 
 
 def color_converter(profile: bytes | None, mode: str, notes: list[str]) -> Callable[[Image.Image], Pixels]:
-    """Build the conversion of color images with one profile to sRGB.
+    """Return a function that converts color images to sRGB by a color profile.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def color_converter(profile: bytes | None, mode: str, notes: list[str]) -> Calla
     Returns
     -------
     callable
-        From an image of that mode to an ``(H, W, 3)`` array of float32, 0 to 255.
+        It takes an image of that mode, and returns an ``(H, W, 3)`` array of float32, 0 to 255.
 
     Notes
     -----
@@ -84,7 +84,7 @@ def color_converter(profile: bytes | None, mode: str, notes: list[str]) -> Calla
 
 
 def gray_converter(profile: bytes | None, notes: list[str]) -> Callable[[Pixels], Pixels]:
-    """Build the conversion of gray planes with one profile to sRGB.
+    """Return a function that converts gray planes to sRGB by a color profile.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def gray_converter(profile: bytes | None, notes: list[str]) -> Callable[[Pixels]
     Returns
     -------
     callable
-        From an ``(H, W)`` array of float32, 0 to 255, not necessarily integers, to an ``(H, W, 3)`` array of float32.
+        It takes an ``(H, W)`` array of float32, 0 to 255, and returns an ``(H, W, 3)`` array of float32, 0 to 255.
 
     Notes
     -----
@@ -123,7 +123,7 @@ def gray_converter(profile: bytes | None, notes: list[str]) -> Callable[[Pixels]
 
 
 def _transform(profile: bytes, mode: str, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
-    """Build the transform of a profile to sRGB; None, with a note, if the profile is not for this mode or broken."""
+    """Return the transform of a profile to sRGB; None, with a note, if the profile is broken or not for this mode."""
     space = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}[mode]
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

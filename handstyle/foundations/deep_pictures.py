@@ -1,4 +1,4 @@
-"""Pictures with more than 8 bits a channel, which Pillow reads for gray only and writes not at all."""
+"""Read and write pictures with more than 8 bits a channel; Pillow reads only gray ones, and writes none."""
 
 import io
 import json
@@ -26,7 +26,10 @@ GRAY_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 def deep_converter(image: Image.Image, profile: bytes | None, name: str, notes: list[str]) -> Converter:
-    """Return the function that converts decoded rows of a gray image with more than 8 bits.
+    """Return a function that converts rows of a gray image with more than 8 bits to colors and alpha.
+
+    It takes decoded rows and the side of the blocks in which their pixels are averaged. It returns the colors, an
+    (h, w, 3) array from 0 to 255, and the alpha, an (h, w) array or None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The errors that a user can cause and mend, and the text of their one line."""
+"""Errors that a user can cause and correct, and functions that put any text into their one-line messages."""
 
 import os
 from collections.abc import Collection
@@ -27,7 +27,7 @@ def check_name(kind: str, name: str, known: Collection[str]) -> None:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as one line of text that every UTF-8 stream takes.
+    r"""Return a path as one line of text in valid UTF-8: what cannot be printed is escaped.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 
 def encodable(text: str) -> str:
-    r"""Return text without surrogates: the bytes of a file name that is no UTF-8 are written as ``\xe9``.
+    r"""Return text that can be encoded in UTF-8: of a file name, bytes that are not UTF-8 are escaped, as ``\xe9``.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def encodable(text: str) -> str:
 
 
 def one_line(error: Exception | Warning | str) -> str:
-    r"""Return an error's message in one line of at most 300 characters; its type if it has none.
+    r"""Return an error's message in one line of at most 300 characters, or its type if it has no message.
 
     Examples
     --------

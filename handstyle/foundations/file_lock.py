@@ -1,4 +1,4 @@
-"""A lock on a file that one process at a time may write, which says who holds it."""
+"""Lock a file, so that one process at a time writes it; the error of another process says which one that is."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ def locked(path: Path, what: str) -> Iterator[bool]:
     path : Path
         The file. The lock is on a hidden file beside it, ``.NAME.lock``, which is removed at the end.
     what : str
-        What it is, for the error: "the checkpoint".
+        The word for the file in the error, such as "the checkpoint".
 
     Yields
     ------
@@ -31,12 +31,13 @@ def locked(path: Path, what: str) -> Iterator[bool]:
     Raises
     ------
     HandstyleError
-        If another process holds the lock: its number, its machine, and since when.
+        If another process holds the lock; the message says which one, on which machine, and since when.
 
     Notes
     -----
-    The lock is the operating system's (flock) and ends with its process, however that ends: the file that a killed
-    process leaves locks nothing. Without flock, on Windows and on some network file systems, nothing is locked.
+    The lock is the operating system's (flock), which releases it when the process ends, even if it is killed; the
+    hidden file that is then left locks nothing. Without flock, on Windows and on some network file systems, nothing is
+    locked.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How much memory this process can still take: of the machine, of its control groups, of its address space."""
+"""Find out how much memory this process can still allocate: of the machine, its control groups, its address space."""
 
 import math
 import os
@@ -12,8 +12,8 @@ UNUSED_ADDRESSES = 5 << 26
 def available_memory() -> float:
     """Return the bytes that this process can still allocate without swapping; infinity where that is not known.
 
-    Physical memory, the limits of control groups (versions 1 and 2, and those of the groups around them) and the limit
-    of the address space (``ulimit -v``, ``RLIMIT_AS``) count, whichever leaves least. On macOS it is half of the
+    It is the least that physical memory, the limits of control groups (versions 1 and 2, and those of the groups around
+    them) and the limit of the address space (``ulimit -v``, ``RLIMIT_AS``) leave. On macOS it is half of the
     physical memory; on Windows it is not known.
 
     Examples

@@ -3,8 +3,8 @@
 `check_adjoint` asks whether a backward map is the transpose of a linear forward map; it needs no step and works in
 every dtype, on every device. `check_projection` compares a gradient with central differences along random directions,
 in float64. `check_taylor` asks whether the error of the linear model falls as the square of the step. Both of these
-look for kinks between the points they compare, and draw again where they cross one, so that a rectifier is not
-accused of the checker's mistake. Directions are random, never all ones: a sum hides a reversed shift.
+look for kinks between the points they compare, and draw again where they cross one, because across a kink a right
+gradient would look wrong. Directions are random, never all ones: a sum hides a reversed shift.
 
 Every check returns a report that names the numbers; ``bool(report)`` is the verdict.
 """
@@ -38,7 +38,7 @@ class Report:
     measured : float
         The number that was judged: a relative error (median of the draws), or a slope.
     bound : float or (float, float)
-        What it was judged by: the largest error, or the range of slopes.
+        The largest error that passes, or the range of slopes.
     values : list of (float, float)
         For each draw the two numbers compared, or (step, remainder).
     kinks : int
@@ -94,20 +94,20 @@ def check_adjoint(
     draws : int
         Pairs of directions.
     seed : int
-        Of the draws.
+        Seed of the random directions.
     tolerance : float, optional
         By default 1e-12 in float64 and 1e-5 in float32.
 
     Returns
     -------
     Report
-        The largest difference over the draws, relative to ``‖A u‖ ‖v‖``: relative to the product itself, two nearly
-        orthogonal directions would be condemned for rounding.
+        The largest difference over the draws, relative to ``‖A u‖ ‖v‖``. (Relative to the product itself, two nearly
+        orthogonal directions would fail by rounding alone.)
 
     See Also
     --------
-    check_projection : For what is not linear.
-    check_taylor : For what is not linear, without a tolerance to choose.
+    check_projection : Check the gradient of a function that is not linear.
+    check_taylor : The same without a tolerance to choose.
 
     Examples
     --------
@@ -151,18 +151,19 @@ def check_projection(
     gradient : array or callable
         The candidate for its gradient at `x`, or a function that returns it.
     x : array of float64
-        Where. Differences in float32 mean nothing: the best they attain is three digits.
+        The point. In float32 a difference has three correct digits at best, too few for a check.
     draws : int
-        Directions judged, standard normal in each value; the verdict is on the median of their relative errors.
+        Number of directions, whose values are standard normal; the median of their relative errors is judged.
     step : float
         ``h``, as a fraction of the root mean square of `x` (of 1 if that is 0).
     seed : int
-        Of the directions.
+        Seed of the random directions.
     tolerance : float, optional
-        On the median relative error, 1e-6 by default.
+        The largest median relative error that passes, 1e-6 by default.
     signature : callable, optional
-        Returns what must be equal at ``x − h v``, ``x`` and ``x + h v`` for the three to lie on one smooth piece. A
-        draw that crosses a kink is counted in the report and drawn again; see `_Directions`.
+        A function of a point whose result is the same everywhere on one smooth piece, such as the masks of rectifiers.
+        If it differs between ``x − h v``, ``x`` and ``x + h v``, the draw crosses a kink: it is counted in the report
+        and drawn again.
 
     Returns
     -------
@@ -175,8 +176,8 @@ def check_projection(
 
     See Also
     --------
-    check_taylor : How the remainder falls, without a tolerance to choose.
-    check_adjoint : For what is linear, in any precision.
+    check_taylor : Check how the remainder falls, without a tolerance to choose.
+    check_adjoint : Check the adjoint of a linear map, in any precision.
 
     Examples
     --------
@@ -223,13 +224,13 @@ def check_taylor(
     Returns
     -------
     Report
-        The slope of the remainder over the step, both logarithmic, fitted by least squares; the remainders are in
+        The slope of the remainder's logarithm over that of the step, fitted by least squares; the remainders are in
         ``values``. If every remainder is below rounding the function is linear and the slope is reported as 2.
 
     See Also
     --------
-    check_projection : Differences along random directions, with the error in numbers.
-    check_adjoint : For what is linear, in any precision.
+    check_projection : Check differences along random directions, with the error in numbers.
+    check_adjoint : Check the adjoint of a linear map, in any precision.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Picture files that are damaged, too large or hostile: errors in one line, a limit of pixels, PNGs repaired."""
+"""Read picture files that may be damaged, too large or hostile: limit their pixels, repair PNGs, explain errors."""
 
 import io
 import threading
@@ -71,7 +71,7 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
 
 
 def read_repaired(stream: IO[bytes], read: Callable[[IO[bytes], list[str], bytes | None], T]) -> T:
-    """Read a picture, and a PNG whose text or color profile is broken without them.
+    """Read a picture; a PNG whose text or color profile is broken is read without them.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def read_repaired(stream: IO[bytes], read: Callable[[IO[bytes], list[str], bytes
 def _png_without_text(data: bytes) -> tuple[bytes, bytes | None, set[str]] | None:
     """Return a PNG file without its text and color profile, the profile, and notes on losses; None if it has neither.
 
-    Text and profiles are compressed, and may be bombs; the profile is decompressed up to a limit.
+    A few bytes of text or profile can decompress to gigabytes, so the profile is decompressed up to a limit.
     """
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return None

@@ -21,7 +21,7 @@ Size = tuple[int, int]  # height and width of a picture, px
 
 @dataclass(frozen=True)
 class Convention:
-    """What a network expects of its input.
+    """The input that a network expects: the order, the scale, the mean and the deviation of its channels.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class Convention:
     scale : float
         The value of white: 255 or 1.
     mean, std : tuple of float
-        Subtracted from, then divided into, each channel; in the order of the channels, on the scale of
-        `scale`.
+        The mean is subtracted from each channel, which is then divided by `std`; in the order of the channels, on the
+        scale of `scale`.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     Parameters
     ----------
     p : (H, W, 3) array of float
-        RGB, 0 to 255, not necessarily within.
+        RGB, on the scale 0 to 255; values may lie outside.
     convention : Convention
         What the network expects.
 
@@ -101,13 +101,13 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
     dx : (H, W, 3) array of float
         The gradient with respect to the output of `preprocess_forward`.
     convention : Convention
-        The same as forward.
+        That of the forward call.
 
     Returns
     -------
     (H, W, 3) array
-        The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
-        no trace.
+        The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and has
+        no part in it.
 
     See Also
     --------
@@ -151,7 +151,7 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
 
 
 def reorder_channels(a: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Return RGB in the order of a convention's channels, or the other way round: a contiguous copy if they differ.
+    """Return an RGB array in the order of a convention's channels, or the reverse; contiguous if the orders differ.
 
     Examples
     --------
@@ -184,14 +184,14 @@ def resize(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[An
     Parameters
     ----------
     pixels : (H, W, C) or (H, W) array of float
-        On any scale.
+        The picture or the plane, on any scale.
     size : (int, int)
         The new height and width, at least 1.
 
     Returns
     -------
     (h, w, C) or (h, w) array
-        The dtype of `pixels`, computed in float32: nothing is rounded to 8 bits.
+        Of the dtype of `pixels`; computed in float32, so that nothing is rounded to 8 bits.
 
     Notes
     -----
@@ -226,11 +226,11 @@ def fitted_size(size: tuple[int, int], n: int, enlarge: bool = False, name: str 
     size : (int, int)
         Height and width, px.
     n : int
-        The long side wanted, px.
+        The length of the long side of the result, px.
     enlarge : bool
-        Whether a picture smaller than `n` grows; otherwise it keeps its size.
+        Whether a picture smaller than `n` is enlarged; otherwise it keeps its size.
     name : str
-        What the message calls the picture.
+        The word for the picture in the error.
 
     Returns
     -------
@@ -271,14 +271,14 @@ def fit_long_side(
     Parameters
     ----------
     pixels : (H, W, C) or (H, W) array of float
-        On any scale.
+        The picture or the plane, on any scale.
     n, enlarge, name
         As in `fitted_size`.
 
     Returns
     -------
     (h, w, C) or (h, w) array
-        The dtype of `pixels`.
+        Of the dtype of `pixels`.
 
     Raises
     ------

@@ -109,7 +109,7 @@ def is_mapped(a: Array) -> bool:
 
 
 def zeros_for(like: Array, shape: Sequence[int] | None = None) -> Array:
-    """Return zeros in the same place as `like` (file, memory or device), of its dtype and by default its shape.
+    """Return zeros of the dtype and, by default, the shape of `like`, and like it in a file, in memory or on a device.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def split_pieces(v: Array) -> Iterator[slice]:  # (n,)
 
 
 def assemble(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> (n,)
-    """Compute a vector piece by piece, in the same place as `like` (file, memory or device).
+    """Compute a vector piece by piece; the result is where `like` is: in a file, in memory or on a device.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def assemble(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> (
 
 
 def copy_array(v: Array) -> Array:  # (n,) -> (n,)
-    """Return a copy of a vector in the same place (file, memory or device).
+    """Return a copy of a vector, in a file if it is in one, otherwise in memory or on its device.
 
     Examples
     --------

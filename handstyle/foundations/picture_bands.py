@@ -31,7 +31,7 @@ def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
     Parameters
     ----------
     height, width : int
-        Of the image, px.
+        Size of the image, px.
     multiple : int
         Each band but the last has a multiple of this many rows.
 
@@ -51,7 +51,9 @@ def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
 
 
 def reduction(long: int, target: int | None) -> int:
-    """Return the side of the blocks in which a picture of a long side is averaged, before it is resampled.
+    """Return the side of the blocks of pixels in which a picture is averaged, before it is resampled to a target.
+
+    `long` is the long side of the picture, and `target` that of the result, px; None keeps the full size.
 
     Examples
     --------
@@ -62,7 +64,7 @@ def reduction(long: int, target: int | None) -> int:
 
 
 def draft(image: Image.Image, target: int | None) -> float:
-    """Have a JPEG decoded at a half, a quarter or an eighth, and return the factor by which its sides shrink.
+    """Set a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size, if `target` allows; return the factor of reduction.
 
     Examples
     --------
@@ -89,7 +91,7 @@ def _least_memory(image: Image.Image, target: int | None, ours: bool) -> int:
 
 @contextmanager
 def enough_memory(image: Image.Image, target: int | None, ours: bool, what: str) -> Iterator[None]:
-    """Raise `OutOfMemoryError` if an opened image cannot be decoded in the memory that is free, before or while it is.
+    """Raise `OutOfMemoryError` if the free memory is too small to decode an image: before the ``with`` block, or in it.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def enough_memory(image: Image.Image, target: int | None, ours: bool, what: str)
     target : int or None
         The long side wanted, px.
     ours : bool
-        Whether decoding it will take memory of its own.
+        Whether the image was opened here, so that decoding it takes memory; a caller's may be decoded already.
     what : str
         The name and the size of the picture, for the error.
 
@@ -175,7 +177,7 @@ def average_blocks(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) fl
 def reduced_box(
     size: tuple[int, int], full: tuple[int, int], factor: float, orientation: int
 ) -> tuple[float, float, float, float]:
-    """Return where the picture lies in its reduced pixels: left, top, right, bottom.
+    """Return the rectangle that a picture covers in its reduced pixels: left, top, right, bottom.
 
     The last block of a row or a column of the file may reach beyond the picture.
 
@@ -184,9 +186,9 @@ def reduced_box(
     size, full : (int, int)
         Height and width of the reduced pixels and of the picture, upright.
     factor : float
-        Pixels of the picture a side of a reduced one.
+        Side of a reduced pixel, in pixels of the picture.
     orientation : int
-        Of the file, 1 to 8.
+        The EXIF orientation of the file, 1 to 8.
 
     Examples
     --------

@@ -103,7 +103,7 @@ def _kind_by_signature(stream: IO[bytes]) -> str | None:
 
 
 def format_of_output(path: Path) -> str:
-    """Return Pillow's name of the format of a path's suffix, or raise `HandstyleError` if it cannot be written here.
+    """Return Pillow's name of the format that a path's suffix means; raise `HandstyleError` if it cannot be written.
 
     Examples
     --------

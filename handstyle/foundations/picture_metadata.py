@@ -77,15 +77,15 @@ def read_metadata(path: str | os.PathLike[str], *, decode: bool = True) -> dict[
     Parameters
     ----------
     path : path
-        A picture: the text of a PNG, of any program; of other formats, the JSON in the description of the EXIF data
-        or of the TIFF.
+        A picture file. Of a PNG all text is read, whatever program wrote it; of other formats the JSON in the
+        description of the EXIF data or of the TIFF.
     decode : bool
-        Whether to read on to the end of a PNG, behind whose pixels other programs put text: that decodes them.
+        Whether to read a PNG to its end, since some programs put text after the pixels; this decodes the pixels.
 
     Returns
     -------
     dict of str to str
-        As it was given to `write_picture`; empty if there is none.
+        The metadata that `write_picture` was given; empty if there is none.
 
     Raises
     ------

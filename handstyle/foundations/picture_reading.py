@@ -59,7 +59,7 @@ class Picture:
     dpi : (float, float), or None
         Pixels per inch across and down that the source states for `full_size`.
     sha256 : str
-        Of the file that was read; empty if there was none.
+        The digest of the file that was read; empty if there was none.
 
     Examples
     --------
@@ -101,9 +101,9 @@ def read_picture(source: PictureLike, *, target: Target | None = None, max_pixel
         `(H, W, 3)` (RGB) or `(H, W, 4)` (RGB, alpha): bool, uint8 (0 to 255), uint16 (0 to 65535) or float (0 to
         255, alpha too; values beyond are kept, because a picture being painted is not clipped).
     target : int or callable, optional
-        The long side wanted, px. A larger picture is reduced to it, in much less memory than the full size takes; a
-        smaller one keeps its size. By default the full size is read. A function is given height and width, and those
-        exchanged where it is not known yet how the picture is to be turned; what it returns, the larger, is the target.
+        The long side of the result, px. A larger picture is reduced to it, in much less memory than the full size
+        takes; a smaller one keeps its size. By default the full size is read. A function returns the target from
+        height and width; before the orientation is known, it is called with both orders, and the larger target counts.
     max_pixels : int, optional
         Refuse files with more pixels than this. By default Pillow's limit, ``2 * PIL.Image.MAX_IMAGE_PIXELS``: 179
         million.
@@ -122,8 +122,8 @@ def read_picture(source: PictureLike, *, target: Target | None = None, max_pixel
 
     See Also
     --------
-    handstyle.foundations.picture_paths.pictures_in : the pictures of a folder.
-    handstyle.foundations.picture_writing.write_picture : the way back.
+    handstyle.foundations.picture_paths.pictures_in : List the pictures of a folder.
+    handstyle.foundations.picture_writing.write_picture : Write a picture to a file.
 
     Notes
     -----
@@ -191,7 +191,7 @@ def _from_stream(
 
 
 def _from_image(image: Image.Image, name: str, target: Target | None, notes: list[str], ours: bool) -> Picture:
-    """Decode an opened image; with `ours`, which no caller holds, it may be decoded at a smaller size."""
+    """Decode an opened image; if no caller holds it (`ours`), it may be decoded at a smaller size."""
     shown = printable(name)
     width, height = image.size
     if 0 in image.size:

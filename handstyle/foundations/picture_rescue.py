@@ -38,12 +38,13 @@ def write_picture_somewhere(
     -------
     Path
         `path`, or ``NAME-1.png`` (the first free number) beside it, or such a file in the user's home folder or
-        in the system's temporary folder. An existing file is replaced at `path` alone, and there only with `overwrite`.
+        in the system's temporary folder. Only the file at `path` is ever replaced, and only with `overwrite`.
 
     Raises
     ------
     HandstyleError
-        If no place takes the picture: one line with the reason of each. If the arrays are no picture.
+        If the picture can be written nowhere; the message has the reason of each attempt. Or if the arrays are no
+        picture.
 
     Notes
     -----
@@ -91,7 +92,7 @@ def _encode_as_possible(
     dpi: Resolution | None,
     reasons: list[str],
 ) -> tuple[str, bytes]:
-    """Encode in the format of the path, else without metadata and resolution, else as PNG; return suffix and bytes."""
+    """Return the first encoding that works, with its suffix: as asked, without metadata and resolution, or as PNG."""
     for suffix, kept, depth, resolution in (
         (path.suffix, metadata, bits, dpi),
         (path.suffix, {}, bits, None),

@@ -41,7 +41,7 @@ def check_writable(
     Parameters
     ----------
     path : path
-        Where the picture shall go; the ending decides the format.
+        The file to be written; its ending decides the format.
     overwrite : bool
         Whether an existing file may be replaced.
     alpha : bool
@@ -49,7 +49,7 @@ def check_writable(
     size : (int, int), optional
         Height and width, px, for the formats that have a limit.
     bits : {8, 16}
-        Bits a channel; 16 for PNG and TIFF.
+        Bits of each channel; 16 only for PNG and TIFF.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def write_picture(
     overwrite : bool
         Whether an existing file may be replaced.
     bits : {8, 16}
-        Bits a channel; 16 for PNG and TIFF.
+        Bits of each channel; 16 only for PNG and TIFF.
     dpi : (float, float), optional
         Pixels per inch across and down.
 
@@ -131,7 +131,7 @@ def write_picture(
 
     See Also
     --------
-    handstyle.foundations.picture_rescue.write_picture_somewhere : if the picture took long to make.
+    handstyle.foundations.picture_rescue.write_picture_somewhere : Write elsewhere if that fails.
 
     Notes
     -----

@@ -282,7 +282,7 @@ def target_bytes(terms: Iterable[Term]) -> int:
 
 
 def _arrays_in(thing: Any) -> Iterator[Array]:
-    """Yield the arrays in the fields of a term, and in what these consist of."""
+    """Yield the arrays in the fields of a term, and those in lists, tuples and partial functions there."""
     if getattr(thing, "ndim", 0):
         yield thing
     elif is_dataclass(thing) and not isinstance(thing, type):

@@ -76,7 +76,7 @@ def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K),
     dy : (H, W, K) array
         The gradient at the output.
     cache : tuple
-        From the forward call.
+        The cache that the forward function returned.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Read HDF5 files that may be damaged or hostile.
 
-HDF5 trusts what it reads: every access goes through these functions, which follow no link out of the file and bound
-what a file may declare before anything of that size is allocated.
+HDF5 trusts what it reads. So every access goes through these functions, which follow no link out of the file and check
+every size that a file declares before memory is allocated for it.
 """
 
 import contextlib
@@ -38,25 +38,25 @@ T = TypeVar("T")
 
 
 class ForeignFormatError(HandstyleError):
-    """A file of another format than the one that was to be read; ``weights_tools`` may read it."""
+    """The error for a file that is not of the expected format; ``weights_tools`` may be able to read it."""
 
 
 def hdf5_read(path: Path, read: Callable[[h5py.File], T], member: str | None = None, *, trusted: bool = False) -> T:
     """Read from an HDF5 file that may be damaged or hostile.
 
-    Where the system can fork, `read` runs in a child process first, since libhdf5 crashes on some damaged files and on
-    others it never returns and cannot be interrupted.
+    Where the system can fork, `read` runs in a child process first, since libhdf5 crashes on some damaged files, and
+    never returns from others.
 
     Parameters
     ----------
     path : Path
-        Of the file.
+        The file.
     read : callable
-        From the open file to what is wanted of it.
+        ``read(file)`` returns what is wanted of the open file.
     member : str, optional
-        The HDF5 file's name in the zip archive `path`, where it lies uncompressed.
+        If `path` is a zip archive: the name of the HDF5 file in it, which must not be compressed.
     trusted : bool
-        Whether the file ships with the package; it is read at once.
+        Whether the file ships with the package, so that no child process is needed.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def hdf5_read(path: Path, read: Callable[[h5py.File], T], member: str | None = N
     Raises
     ------
     ForeignFormatError
-        If it is no HDF5 file.
+        If the file is not an HDF5 file.
     HandstyleError
         If a text heap is damaged, or the child process crashes or takes more than `MAX_SECONDS` of processor time.
 
@@ -139,7 +139,7 @@ def _run_in_child(attempt: Callable[[], object]) -> None:
 
 
 def hdf5_child(group: h5py.Group, path: str) -> Any:
-    """Return a member, or None; by hard links only, since a soft or external link could lead into another file.
+    """Return a member of a group, or None; soft and external links, which could lead to another file, are not followed.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def hdf5_child(group: h5py.Group, path: str) -> Any:
 
 
 def hdf5_text(group: h5py.Group, attribute: str) -> list[str]:
-    """Read an attribute that is a text or a list of texts; an absent one is an empty list.
+    """Return an attribute that is a text or a list of texts, as a list; it is empty if there is no such attribute.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def hdf5_text(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def hdf5_texts(group: h5py.Group) -> dict[str, str]:
-    """Read all attributes, each of them a text, by name.
+    """Return all attributes of a group, which must be texts, by name.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def hdf5_texts(group: h5py.Group) -> dict[str, str]:
 
 
 def hdf5_array(group: h5py.Group, path: str, layer: str) -> Array:
-    """Read a layer's dataset, after its size has been found plausible; external and virtual datasets are refused.
+    """Read a layer's dataset after checking its size; refuse one with data in other files (external or virtual).
 
     Examples
     --------

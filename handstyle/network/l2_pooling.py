@@ -1,4 +1,4 @@
-"""Pooling by the Euclidean norm of each 2x2 block: a maximum that shares its gradient out."""
+"""Pooling by the Euclidean norm of each 2x2 block, which passes its gradient to all pixels of the block."""
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.network.pooling import PoolCache, blocks_of, unblocked
@@ -20,8 +20,8 @@ def l2_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]
     -------
     y : (h, w, C) array
     cache : tuple
-        The derivative of each block by each of its pixels, ``L2_SCALE · x / norm``, (4, h, w, C), and the shape of `x`.
-        Where all four are zero the norm has no derivative, and 0 is taken.
+        The derivative of each block's value by each of its pixels, ``L2_SCALE · x / norm``, (4, h, w, C), and the shape
+        of `x`. Where all four are zero the norm has no derivative, and 0 is taken.
 
     See Also
     --------
@@ -55,7 +55,7 @@ def l2_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache 
     dy : (h, w, C) array
         The gradient at the output.
     cache : tuple
-        From the forward call.
+        The cache that the forward function returned.
 
     Returns
     -------

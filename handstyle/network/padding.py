@@ -1,7 +1,7 @@
 """Edges: a border of one pixel around a picture, and the adjoint that folds it back.
 
-The first linear map of the book. Padding copies (or invents zeros), so it is linear; its
-adjoint sends the gradient of each border pixel home to the pixel it was copied from, where it adds up.
+The first linear map of the book. Padding copies pixels or writes zeros, so it is linear. Its
+adjoint adds the gradient of each border pixel to that of the pixel from which it was copied.
 The fast counterparts of this file are in ``kernels/``.
 """
 
@@ -19,8 +19,8 @@ def pad_forward(x: Array, mode: str = "zero") -> tuple[Array, str]:  # (H, W, C)
     x : (H, W, C) array
         A picture or a feature map.
     mode : {"zero", "reflect", "replicate"}
-        The border is zero (VGG's own; Simonyan and Zisserman 2015, §2.1), the row next to the edge seen in a
-        mirror on the edge (needs two pixels a side, else it falls to the edge itself), or the edge repeated.
+        ``zero`` is what VGG was trained with (Simonyan and Zisserman 2015, §2.1). ``reflect`` copies the row next
+        to the edge, as a mirror on the edge would; a side of one pixel repeats that. ``replicate`` repeats the edge.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def pad_backward(dxpad: Array, cache: str = "zero") -> Array:  # (H+2, W+2, C), 
     dxpad : (H+2, W+2, C) array
         The gradient at the padded array.
     cache : {"zero", "reflect", "replicate"}
-        From the forward call: its mode.
+        The mode of the forward call.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Pooling over 2x2 blocks: the maximum routes its gradient, the average shares it out.
 
 Picture sides are often odd, and systems disagree about the last row then: Keras and PyTorch drop it (``down``), Caffe
-keeps it as a block of what is left (``up``). Both are here, because a picture of 500 pixels tells them apart.
+keeps it as a block of what is left (``up``). Both are here, because already for a picture of 500 pixels they differ.
 """
 
 from handstyle.foundations.backend import Array, namespace
@@ -53,7 +53,7 @@ def max_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache
     dy : (h, w, C) array
         The gradient at the output.
     cache : tuple
-        From the forward call.
+        The cache that the forward function returned.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
     dy : (h, w, C) array
         The gradient at the output.
     cache : tuple
-        From the forward call.
+        The cache that the forward function returned.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
 
 
 def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, h, w, C)
-    """Return the four pixels of each 2x2 block as four maps; what a block at the border lacks is `fill`.
+    """Return the four pixels of each 2x2 block as four maps; pixels that a block at the border lacks are `fill`.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4
 
 
 def unblocked(quarters: Array, shape: tuple[int, ...]) -> Array:  # (4, h, w, C) -> (H, W, C)
-    """Put the four maps of `blocks_of` back into a map of a shape: its adjoint.
+    """Return the map of a shape whose blocks are the four maps: the adjoint of `blocks_of`.
 
     Examples
     --------

@@ -44,7 +44,7 @@ def relu_backward(dy: Array, cache: Array) -> Array:  # (...), (...) bool -> (..
     dy : array
         The gradient at the output.
     cache : array of bool
-        From the forward call.
+        The cache that the forward function returned.
 
     Returns
     -------

@@ -30,11 +30,12 @@ class Weights:
     Parameters
     ----------
     architecture : {"vgg16", "vgg19"}
-        The network with these layer names; widths may be others.
+        The network that has these layer names; its widths may be others.
     convention : {"caffe", "torchvision"}
         The input that the first layer expects: a name in `CONVENTIONS`.
     layers : dict of str to (w, b)
-        From ``conv1_1`` … to float32 (3, 3, C, K) and (K,), for cross-correlation; the last layers may be missing.
+        For each convolution, ``conv1_1`` first, the kernels (3, 3, C, K) and the bias (K,) in float32, for
+        cross-correlation. The last layers may be missing.
     provenance : dict of str to str
         ``network``, ``source``, ``license``, ``source_sha256``, ``tool`` and other facts.
 
@@ -90,7 +91,7 @@ def check_layers(weights: Weights) -> None:
 
 
 def convolution_names(architecture: str) -> list[str]:
-    """Return ``conv1_1`` … in order.
+    """Return the names of an architecture's convolutions in order, ``conv1_1`` first.
 
     Raises
     ------
@@ -109,18 +110,18 @@ def convolution_names(architecture: str) -> list[str]:
 
 
 def build_network(weights: Weights, pooling: str = "max", padding: str = "zero", rounding: str = "down") -> Network:
-    """Turn weights into layers.
+    """Build a network from its weights.
 
     Parameters
     ----------
     weights : Weights
-        Checked by `check_layers`; may end early (a network that is only used up to ``conv5_1`` needs no more).
+        The weights, which `check_layers` checks. The last layers may be missing if they are not used.
     pooling : {"max", "average", "l2"}
-        VGG's own is max; Gatys et al. (2016, §2) paint with average; l2 is `l2_pool_forward`.
+        VGG was trained with ``max``; Gatys et al. (2016, §2) paint with ``average``; ``l2`` is `l2_pool_forward`.
     padding : {"zero", "reflect", "replicate"}
-        VGG's own is zero.
+        The border of every convolution (see `pad_forward`); VGG was trained with ``zero``.
     rounding : {"down", "up"}
-        How pooling treats an odd side.
+        Whether pooling drops an odd last row or column, or makes blocks of it (see `max_pool_forward`).
 
     Returns
     -------
@@ -130,7 +131,7 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
 
     See Also
     --------
-    handstyle.painting.load.load_network : From a name or a file, ready to run.
+    handstyle.painting.load.load_network : Load a network by its name or from a file.
 
     Examples
     --------
@@ -159,7 +160,7 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
 def random_weights(
     architecture: str = "vgg19", widths: tuple[int, ...] = SLIM_WIDTHS, seed: int = 0, deepest: str = "conv5_1"
 ) -> Weights:
-    """Draw the weights of a network that has learnt nothing.
+    """Draw random weights, as of a network before its training.
 
     Random filters already carry textures (Ustyuzhaninov et al. 2016, arXiv 1606.00021); the demo and the book use
     them wherever trained weights would be a download.
@@ -167,13 +168,13 @@ def random_weights(
     Parameters
     ----------
     architecture : {"vgg16", "vgg19"}
-        Whose names and depth.
+        The network whose layer names and depth are used.
     widths : tuple of five ints
         Channels of each block.
     seed : int
-        Of the draw.
+        Seed of the random numbers.
     deepest : str
-        The last convolution.
+        The name of the last convolution.
 
     Returns
     -------
@@ -208,7 +209,7 @@ def random_weights(
 
 
 class LayerSummary(NamedTuple):
-    """A row of `summary`: the layer, its output, its parameters and what of the picture one of its values sees.
+    """A row of `summary`: a layer, its output, its parameters, and how much of the picture one of its values sees.
 
     Examples
     --------
@@ -233,7 +234,7 @@ def summary(network: Network, height: int, width: int) -> list[LayerSummary]:
     network : Network
         The network.
     height, width : int
-        Of the picture, pixels.
+        Size of the picture, px.
 
     Returns
     -------

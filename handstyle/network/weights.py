@@ -71,7 +71,8 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path | None:
     Parameters
     ----------
     name_or_path : str or path
-        A file, which goes first; ``vgg19-slim``, the network that ships; or the name of a network that is installed.
+        The path of a file or, if there is no such file, the name of a network: ``vgg19-slim``, which ships with the
+        package, or one that is installed.
 
     Returns
     -------
@@ -105,12 +106,12 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     path : path
-        Of the file.
+        The file.
 
     Returns
     -------
     Weights
-        Checked by `check_layers`, in float32, with ``file`` and ``sha256`` of the file read added to the provenance.
+        The weights in float32, checked by `check_layers`. Their provenance has the ``file`` and its ``sha256`` too.
 
     Raises
     ------
@@ -120,8 +121,8 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 
     See Also
     --------
-    write_weights : The way back.
-    handstyle.painting.load.load_weights : Files of other formats, and weights by name.
+    write_weights : Write such a file.
+    handstyle.painting.load.load_weights : Load files of other formats, and weights by name.
 
     Examples
     --------
@@ -171,14 +172,13 @@ def write_weights(
     Parameters
     ----------
     path : path
-        Of the file; replaced only when the new one is complete.
+        The file; an existing one is replaced only when the new one is complete.
     weights : Weights
-        Checked by `check_layers` first.
+        The weights, which are checked by `check_layers` first.
     dtype : {float32, float16}
-        On disk. Half precision is for a network trained to live with it.
+        The dtype in the file. Half precision is for networks that were trained with values rounded to it.
     compressed : bool
-        Whether the values are compressed, by HDF5's shuffle and deflate. This is of use for rounded values; others
-        hardly become smaller.
+        Whether the values are compressed, by HDF5's shuffle and deflate. Only rounded values become much smaller.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def write_weights(
 
     See Also
     --------
-    read_weights : The way back.
+    read_weights : Read such a file.
 
     Examples
     --------

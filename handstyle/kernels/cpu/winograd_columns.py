@@ -154,10 +154,8 @@ def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int)
 
     Examples
     --------
-    >>> scratch(8, 8, C=16, K=32, m=4, itemsize=4, threads=1)[-1] - 9 * 16 * 32  # 6 points, TAPS kernels
-    9216
-    >>> TAPS * 6 * 16 * 32
-    9216
+    >>> scratch(8, 8, C=16, K=32, m=4, itemsize=4, threads=1)  # the last: 3 · 6 · 16 · 32 and 9 · 16 · 32
+    [1536, 2304, 13824]
     """
     bands = Bands.cut(H, W, C, K, m, itemsize, threads)
     return min(threads, bands.count) * [*bands.values(C, K)] + [TAPS * (m + 2) * C * K + 9 * C * K]
