@@ -45,7 +45,7 @@ NOT_FIGURES = {"__init__", "common", "problem"}
 # The longest of a first build, when there are no records: they are begun first, in this order.
 LONGEST = ("mutants_painted", "preset_sheet", "color_ways", "scales", "regions")
 # Figures whose runs are also those of others: they are begun last, when the others have made and kept them.
-SHARING = ("parts", "starts", "task_colors", "kept", "tile_bugs")
+SHARING = ("parts", "starts", "style_scales", "task_colors", "kept", "tile_bugs")
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 FIRST = bool(os.environ.get("BOOK_FIRST"))
 LATER = DOCS / "_build" / "later.txt"

@@ -26,12 +26,12 @@ def main(out, quick=True):
     )
     for panel, (name, config, line, hue) in zip(axes[1:], runs, strict=True):
         result = handstyle.stylize(photo, art, network=net, config=config)
-        spent, value = [row.evaluations for row in result.trace], [row.value for row in result.trace]
+        spent, value = [row.evaluations for row in result.trace], [row.value / 1e9 for row in result.trace]
         axes[0].plot(spent, np.minimum.accumulate(value), line, color=hue, label=name, markersize=4)
         top, best = (value[0] if config.restarts else top), min(value)  # the first round has done the steepest part
-        show(panel, np.asarray(result.array), f"{name}\nloss {min(value):.3g}")
+        show(panel, np.asarray(result.array), f"{name}\nloss {best:.2f} · 10⁹")
     axes[0].set(
-        xlabel="evaluations of value and gradient", ylabel="loss", xlim=(0, None), ylim=(0.95 * best, 1.05 * top)
+        xlabel="evaluations of value and gradient", ylabel="loss, 10⁹", xlim=(0, None), ylim=(0.95 * best, 1.05 * top)
     )
     axes[0].legend()
     save(figure, out)

@@ -13,12 +13,14 @@ from fig.textures import synthesize
 def main(out, quick=True):
     """Draw the figure to `out`."""
     photo, art, net = photograph(144, 192), painting(144, 192), network("float32")
-    figure, axes = plt.subplots(2, 6, figsize=(8.8, 2.6), layout="constrained")
-    show(axes[0, 0], photo, "the photograph")
-    show(axes[1, 0], art, "the painting")
+    figure, axes = plt.subplots(4, 3, figsize=(8.8, 9.7), layout="constrained")
+    above, below = axes[:2].ravel(), axes[2:].ravel()
+    show(above[0], photo, "the photograph")
+    show(below[0], art, "the painting")
     for k, layer in enumerate(TAPS, 1):
-        show(axes[0, k], invert(net, photo, layer, 70 if quick else 1000)[0], layer)
-        show(axes[1, k], synthesize(net, art, TAPS[:k], 60 if quick else 500), layer if k == 1 else f"to {layer}")
+        show(above[k], invert(net, photo, layer, 70 if quick else 1000)[0], f"content at {layer}")
+        texture = synthesize(net, art, TAPS[:k], 60 if quick else 500)
+        show(below[k], texture, f"style {'at' if k == 1 else 'up to'} {layer}")
     save(figure, out)
 
 

@@ -35,7 +35,11 @@ def main(out, quick=True):
     steps = 150 if quick else 500
     figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
     show(axes[0, 0], photo, "the picture that was meant")
-    ways = {"true": conv3x3_backward, "= in place of +=": overwriting, "the border wraps around": border_wraps_around}
+    ways = {
+        "the true gradient": conv3x3_backward,
+        "= in place of +=": overwriting,
+        "the border wraps around": border_wraps_around,
+    }
     for ax, (name, backward) in zip(axes.ravel()[1:], ways.items(), strict=True):
         show(ax, descend(w, target, backward, steps), name)
     save(figure, out)

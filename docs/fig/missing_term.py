@@ -45,7 +45,8 @@ def main(out, quick=True):
         objective, start = town(96, 128, variation=3e-3)
         broken = Broken(objective, bug)
         outcome = minimize_lbfgsb(broken, start, n, evaluations=n)
-        show(axis, outcome.v.reshape(objective.shape), words)
+        show(axis, outcome.v.reshape(objective.shape))
+        axis.set_title(words, color=hue)
         best = np.minimum.accumulate(broken.true)
         axes[2].semilogy(range(1, len(best) + 1), best, color=hue, label=f"{len(outcome.trace)} iterations")
         if outcome.evaluations < n:

@@ -49,7 +49,7 @@ def main(out, quick=True):
             axes[1, 1].plot(len(best), best[-1], "x", color=color, ms=9, mew=2)
         if name != "Adam":
             show(next(places), outcome.v.reshape(objective.shape), name)
-    y_ticks(axes[1, 1], 2, 5, 10, 15)
+    y_ticks(axes[1, 1], 1.2, 2, 5, 10, 15)
     axes[1, 1].set(xlabel="evaluations", title="the value")
     axes[1, 1].legend(fontsize=9, loc="center right")  # not behind the cross, where a line ends
     save(figure, out)

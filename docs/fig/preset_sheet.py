@@ -25,6 +25,8 @@ def main(out, quick=True):
         panel.axis("off")
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")
+    for panel in panels[:2]:
+        panel.title.set_fontsize(9)
     for panel, (name, chosen) in zip(panels[2:], PRESETS.items(), strict=False):
         config, shown = chosen.config, name
         if any(tap not in net.names for tap in config.content_layers):

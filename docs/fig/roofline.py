@@ -33,7 +33,7 @@ def main(out, quick=True):
         ax.set_title({"float32": "true float32", "tf32": "factors of ten bits"}[precision])
         ax.set_xlabel("operations of direct convolution / byte")
     y_ticks(axes[0], 20, 50, 100, 200, 400)
-    axes[0].set_ylabel("10¹² of them / s")
+    axes[0].set_ylabel("10¹² operations / s")
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown))
     save(figure, out)
 

@@ -17,11 +17,13 @@ def main(out, quick=True):
     width, iterations = (160, 40) if quick else (384, 400)
     photo, art = photograph(width * 3 // 4, width), painting(width * 3 // 4, width)
     net = network("float32")
-    figure, axes = plt.subplots(1, 5, figsize=(8.8, 1.8), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(8.8, 5.1), layout="constrained")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "start.png"
         Image.fromarray(art.astype(np.uint8)).save(file)
-        for panel, init in zip(axes, ("content", "gray", "noise", "style-stats", str(file)), strict=True):
+        panels = axes.ravel()
+        show(panels[0], photo, "the photograph")
+        for panel, init in zip(panels[1:], ("content", "gray", "noise", "style-stats", str(file)), strict=True):
             config = StyleConfig(size=width, iterations=iterations, init=init, pyramid_min_size=0)
             result = handstyle.stylize(photo, art, network=net, config=config)
             name = "a file: the painting" if init == str(file) else init

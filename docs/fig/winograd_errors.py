@@ -24,6 +24,7 @@ def main(out, quick=True):
         ax.hist(np.maximum(error, bins[0]), bins, histtype="step", color=color, linewidth=1.6, label=name)
     ax.set_xscale("log")
     ax.set_yticks([])
+    ax.set_ylabel("number of outputs")
     ax.set_xlabel("error of an output, in units of the outputs' deviation")
     ax.legend(loc="upper left")
     save(figure, out)

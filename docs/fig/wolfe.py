@@ -56,8 +56,10 @@ def main(out, quick=True):
         axis.plot(t, cubic(a, b, t), "--", color=ORANGE, lw=1.2, label="the last cubic")
         for k, trial in enumerate(trials):
             axis.plot(trial.step, trial.value, "o", color=BLUE, ms=5)
-            axis.annotate(str(k), (trial.step, trial.value), xytext=(3, 6), textcoords="offset points", color=BLUE)
+            beside = (3, 6) if k != 1 or first > 1 else (-3, -15)  # below the curve: the start is close
+            axis.annotate(str(k), (trial.step, trial.value), xytext=beside, textcoords="offset points", color=BLUE)
         axis.set(title=words, xlabel="step t", ylim=(-4.6, 4))
+    axes[0].set_ylabel("value")
     axes[1].legend(fontsize=9, loc="upper left")
     save(figure, out)
 
