@@ -116,7 +116,7 @@ def read_picture(source: PictureLike, *, target: Target | None = None, max_pixel
     Raises
     ------
     HandstyleError
-        If there is no picture to be read, in one line that says why and what to do.
+        If no picture can be read; the message says in one line why, and what to do.
     OutOfMemoryError
         If there is not enough memory for it.
 

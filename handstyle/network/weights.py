@@ -1,7 +1,7 @@
 """Weight files: the native HDF5 format, and where a network's file is found.
 
-The native file says what it holds. At its root the attributes ``format`` ("handstyle-weights 1"), ``architecture``,
-``convention``, ``tensors_sha256`` and the provenance; for each convolution a group with the datasets ``w``
+A native file describes itself. At its root are the attributes ``format`` ("handstyle-weights 1"), ``architecture``,
+``convention``, ``tensors_sha256`` and the provenance. Each convolution is a group with the datasets ``w``
 (3, 3, C, K) and ``b`` (K,), float32 or float16 on disk, float32 in memory. Readers of every other published format are
 in ``weights_tools``. A file may be damaged or hostile: it is read by the functions of `handstyle.network.hdf5_file`.
 """
