@@ -33,7 +33,7 @@ def info(
     precision: Precision = "float32",
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Print every layer of a network with its output, parameters, receptive field and memory; or a preset or picture.
+    """Print the layers of a network with outputs, parameters, receptive fields and memory, or a preset, or a recipe.
 
     Parameters
     ----------

@@ -254,14 +254,37 @@ def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) ->
 def terms_at(
     config: StyleConfig, tap: str, place: Place, targets: Targets, mask: Array | None, share: float, name: str
 ) -> list[Term]:
-    """Return the terms of the style at one layer, given the paintings' moments there, each with its weight.
+    """Return the terms of the style at one layer, given the paintings' moments there.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        The run's settings, of which statistic, normalizations, `style_weight` and `means_weight` are used.
+    tap : str
+        The name of the layer.
+    place : Place
+        The sizes of the layer and of the picture.
+    targets : list of (float, Moments)
+        The weight and the moments of each painting; the weights add up to 1.
+    mask : (h, w, 1) array or None
+        The weight of each feature of the picture; None if all are 1.
+    share : float
+        The factor of the weights: that of the layer, times the region's part of the picture's area.
+    name : str
+        The name of the first term; that of the second has "means" in place of "style".
+
+    Returns
+    -------
+    list of Term
+        The style term if `style_weight` is above 0, and the term of means and deviations if `means_weight` is. With
+        `normalize_gradients` there is a style term for each painting.
 
     Examples
     --------
     >>> import numpy as np
     >>> config, place = StyleConfig(style_weight=2.0, means_weight=1.0), Place(channels=4, positions=64, pixels=64)
     >>> target = moments_forward(np.random.default_rng(0).uniform(0, 1, (8, 8, 4)))
-    >>> terms = terms_at(config, "relu1_1", place, [(1.0, target)], None, 0.5, "style relu1_1")
+    >>> terms = terms_at(config, "relu1_1", place, [(1.0, target)], mask=None, share=0.5, name="style relu1_1")
     >>> [(term.name, term.weight) for term in terms]
     [('style relu1_1', 1.0), ('means relu1_1', 0.5)]
     """
