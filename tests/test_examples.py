@@ -16,7 +16,7 @@ from handstyle.cli.signals import NAMES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*sorted((ROOT / "handstyle").rglob("*.py")), *sorted((ROOT / "weights_tools").rglob("*.py"))]
-LEFT_OUT = ("handstyle.__main__", "weights_tools.distill.__main__")  # programs
+LEFT_OUT = "handstyle.__main__"  # a program
 
 
 def modules() -> list[str]:

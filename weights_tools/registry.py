@@ -39,8 +39,9 @@ class Entry:
 
     Examples
     --------
-    >>> entry("vgg19").file
-    'vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5'
+    >>> own = Entry("mine", "VGG-19", "caffe", "CC BY 4.0", ("https://example.org/mine.h5",))
+    >>> own.digest is None, own.title is None  # nothing to check the file by
+    (True, True)
     """
 
     name: str
@@ -54,7 +55,13 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """The name of the file as published."""
+        """The name of the file as published.
+
+        Examples
+        --------
+        >>> entry("vgg19").file
+        'vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5'
+        """
         return self.urls[0].rpartition("/")[2]
 
 

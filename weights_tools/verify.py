@@ -35,16 +35,23 @@ class Check(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """The results of all checks of a file.
+    """The results of all checks of a weight file.
+
+    Parameters
+    ----------
+    name : str
+        The path of the file.
+    checks : list of Check
+        The results in the order of the checks.
 
     Examples
     --------
     >>> checks = [Check("finite", True, "every value"), Check("colors", None, "unknown network")]
-    >>> verification = Verification("vgg19.h5", checks)
-    >>> verification.passed, verification.rows()[1]
-    (True, ('open  colors', 'unknown network'))
-    >>> verification.summary()
-    '1 passed, 0 failed, 1 open: the file does not tell'
+    >>> print(Verification("vgg19.h5", checks))
+    vgg19.h5
+    pass  finite        every value
+    open  colors        unknown network
+    1 passed, 0 failed, 1 open: the file does not tell
     """
 
     name: str
@@ -52,16 +59,36 @@ class Verification(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed or was skipped."""
+        """Whether every check passed or was skipped.
+
+        Examples
+        --------
+        >>> skipped, failed = Check("colors", None, "unknown network"), Check("alive", False, "3 kernels are zero")
+        >>> Verification("vgg19.h5", [skipped]).passed, Verification("vgg19.h5", [skipped, failed]).passed
+        (True, False)
+        """
         return all(check.passed is not False for check in self.checks)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return a row for each check: its verdict and name, and the finding."""
+        """Return a row for each check: its verdict and name, and the finding.
+
+        Examples
+        --------
+        >>> Verification("vgg19.h5", [Check("colors", None, "unknown network")]).rows()
+        [('open  colors', 'unknown network')]
+        """
         words = {True: "pass", False: "FAIL", None: "open"}
         return [(f"{words[check.passed]}  {check.name}", check.found) for check in self.checks]
 
     def summary(self) -> str:
-        """Return a text with the numbers of passed, failed and skipped checks."""
+        """Return a text with the numbers of passed, failed and skipped checks; "open" stands for skipped.
+
+        Examples
+        --------
+        >>> checks = [Check("finite", True, "every value"), Check("colors", None, "unknown network")]
+        >>> Verification("vgg19.h5", checks).summary()
+        '1 passed, 0 failed, 1 open: the file does not tell'
+        """
         verdicts = [check.passed for check in self.checks]
         passed, failed, unclear = (verdicts.count(verdict) for verdict in (True, False, None))
         return f"{passed} passed, {failed} failed" + (f", {unclear} open: the file does not tell" if unclear else "")

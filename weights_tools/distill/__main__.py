@@ -17,7 +17,14 @@ WIDTHS = (24, 24, 64, 64, 112, 112, 112, 112, 256, 256, 256, 256, 512)
 
 
 def main() -> None:
-    """Parse the command line, run the distillation, write the network."""
+    """Parse the command line, run the distillation, write the network.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ python -m weights_tools.distill --teacher vgg19 --out vgg19-slim.h5
+    """
     parser = argparse.ArgumentParser(prog="python -m weights_tools.distill", description=__doc__)
     parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--out", default=Path("vgg19-slim.h5"), type=Path, help="the network to write")
@@ -42,7 +49,7 @@ def main() -> None:
         with threadpool_limits(1):  # one BLAS thread a picture: the pictures are the parallelism, and the bits repeat
             run = Distiller(teacher, settings, arguments.checkpoint, arguments.workers, report)
             run.run()
-        provenance = provenance_of(settings, teacher.provenance)
+        provenance = _provenance_of(settings, teacher.provenance)
         small = small_weights(run.state.parameters, teacher.convention, provenance)
         write_network(arguments.out, round_weights(small))
         report(
@@ -53,13 +60,20 @@ def main() -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
-    """Return the settings that the command line gives."""
+    """Return the training settings for the parsed arguments `steps` and `seed` of the command line.
+
+    Examples
+    --------
+    >>> settings = settings_of(argparse.Namespace(steps=100, seed=1))
+    >>> settings.steps, settings.widths["conv1_1"]
+    (100, 24)
+    """
     widths = dict(zip(convolution_names("vgg19"), WIDTHS, strict=False))
     return TrainingSettings(widths, steps=arguments.steps, seed=arguments.seed)
 
 
-def provenance_of(settings: TrainingSettings, teacher: dict[str, str]) -> dict[str, str]:
-    """Return the provenance of the written file; `evaluate` adds the measured errors."""
+def _provenance_of(settings: TrainingSettings, teacher: dict[str, str]) -> dict[str, str]:
+    """Return the provenance of the written file; ``weights_tools.distill.evaluate`` adds the measured errors."""
     widths = ", ".join(map(str, settings.widths.values()))
     drawn = f"drawn by weights_tools.distill.pictures, in part from scikit-image's photographs, {settings.size} px"
     training = f"closed form on {settings.pictures} pictures and {settings.paintings} practice paintings"

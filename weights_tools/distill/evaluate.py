@@ -36,7 +36,23 @@ GAP = 6  # px between the pictures of a contact sheet
 
 
 def read_picture(name: str, folder: Path, size: int) -> Array:  # -> (H, W, 3)
-    """Return one of scikit-image's photographs, or ``name.jpg`` of a folder, its long side `size` px."""
+    """Return the picture ``name.jpg`` of a folder, its long side `size` px.
+
+    The astronaut, if it is not in the folder, is scikit-image's photograph.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no such picture.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (80, 40)).save(Path(folder, "sea.jpg"))
+    ...     read_picture("sea", Path(folder), 40).shape
+    (20, 40, 3)
+    """
     path = folder / f"{name}.jpg"
     if path.exists():
         with Image.open(path) as image:
@@ -51,7 +67,7 @@ def read_picture(name: str, folder: Path, size: int) -> Array:  # -> (H, W, 3)
     return fit_long_side(pixels, size, name=name)
 
 
-def measure(teacher: Network, p: Array, content: Array, style: Array) -> dict[str, object]:
+def _measure(teacher: Network, p: Array, content: Array, style: Array) -> dict[str, object]:
     """Return the errors of one painting, as a row of the table."""
     gram, content_error = judge(teacher, p, content, style)
     return {
@@ -91,12 +107,25 @@ def evaluate(
     -------
     list of dict
         One row for each pair: ``content``, ``style``, and the errors under ``photograph`` and each network's name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> teacher, rng = build_network(random_weights()), np.random.default_rng(0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("sea", "wave"):
+    ...         Image.fromarray(rng.integers(256, size=(32, 32, 3), dtype=np.uint8)).save(Path(folder, f"{name}.jpg"))
+    ...     (row,) = evaluate(teacher, {"vgg19": teacher}, [("sea", "wave")], Path(folder), Path(folder), 32, 2)
+    >>> list(row)
+    ['content', 'style', 'photograph', 'vgg19']
+    >>> row["photograph"]["content"], row["vgg19"]["gram_mean"] < row["photograph"]["gram_mean"]
+    (0.0, True)
     """
     rows = []
     for content_name, style_name in pairs:
         content, style = (read_picture(name, pictures, size) for name in (content_name, style_name))
         row: dict[str, object] = {"content": content_name, "style": style_name}
-        row["photograph"] = measure(teacher, content, content, style)
+        row["photograph"] = _measure(teacher, content, content, style)
         for name, network in networks.items():
             kept = work / f"{content_name}-{style_name}-{name}.npy"
             if not kept.exists():
@@ -104,7 +133,7 @@ def evaluate(
                 p = paint(network, content, style, iterations)
                 np.save(kept, p.astype(np.float32))
                 print(f"{kept.stem}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-            row[name] = measure(teacher, np.load(kept), content, style)
+            row[name] = _measure(teacher, np.load(kept), content, style)
         print(json.dumps(row), file=sys.stderr, flush=True)
         rows.append(row)
     return rows
@@ -126,6 +155,15 @@ def contact_sheet(
     pictures : path, optional
         The folder of the originals, for two more columns, photograph and style; not given for sheets to be published
         without the originals.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("slim", "vgg19"):
+    ...         np.save(Path(folder, f"sea-wave-{name}.npy"), np.zeros((30, 40, 3)))
+    ...     contact_sheet([("sea", "wave")], ["slim", "vgg19"], Path(folder)).size  # width, height; 6 px between
+    (86, 30)
     """
     rows = []
     for content, style in pairs:
@@ -144,7 +182,14 @@ def contact_sheet(
 
 
 def main() -> None:
-    """Parse the command line, evaluate the networks, and write the table of errors."""
+    """Parse the command line, evaluate the networks, and write the table of errors.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ python -m weights_tools.distill.evaluate --network slim.h5 --pictures art/ --work out/ --out errors.json
+    """
     parser = argparse.ArgumentParser(prog="python -m weights_tools.distill.evaluate", description=__doc__)
     parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--network", required=True, type=Path, help="the small network")
@@ -191,7 +236,14 @@ def main() -> None:
 
 
 def in_words(table: dict[str, Any]) -> str:
-    """Return the measured errors as text for the provenance."""
+    """Return the measured errors as text for the provenance.
+
+    Examples
+    --------
+    >>> table = {"pairs": [{}, {}], "size": 256, "iterations": 120}
+    >>> in_words(table | {"means": {"slim": {"gram_mean": 0.05, "content": 0.7}}}).rpartition(": ")[2]
+    'slim 0.050 (0.70)'
+    """
     means = ", ".join(
         f"{name} {mean['gram_mean']:.3f} ({mean['content']:.2f})" for name, mean in table["means"].items()
     )
@@ -203,14 +255,41 @@ def in_words(table: dict[str, Any]) -> str:
 
 
 def record(path: Path, weights: Weights, measured: str) -> None:
-    """Write the measured errors and the fingerprint into a native file, without changing its values."""
+    """Write a weight file again with the measured errors in its provenance; its values stay the same.
+
+    Parameters
+    ----------
+    path : Path
+        The file, in this package's format.
+    weights : Weights
+        The weights that were read from it.
+    measured : str
+        The errors in words.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "slim.h5")
+    ...     write_network(path, random_weights(deepest="conv1_1"))
+    ...     record(path, read_weights(path), "8 pairs: slim 0.050")
+    ...     read_weights(path).provenance["measured"]
+    '8 pairs: slim 0.050'
+    """
     provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
     recorded = replace(weights, provenance=provenance | {"measured": measured})
     write_network(path, recorded)
 
 
 def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:
-    """Return the means over pairs of one column's Gram and content errors."""
+    """Return the means over all pairs of the Gram and content errors in the column `name`.
+
+    Examples
+    --------
+    >>> rows = [{"slim": {"gram_mean": 0.1, "content": 0.5}}, {"slim": {"gram_mean": 0.3, "content": 0.7}}]
+    >>> means(rows, "slim")
+    {'gram_mean': 0.2, 'content': 0.6}
+    """
     cells = [row[name] for row in rows]
     return {key: round(float(np.mean([cell[key] for cell in cells])), 4) for key in ("gram_mean", "content")}  # type: ignore[index]
 

@@ -13,7 +13,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 
 
-class MatchCache(NamedTuple):
+class _MatchCache(NamedTuple):
     """Cache of `match_backward` for one tap: features, target, their products, and the divisor of each error."""
 
     tap: str
@@ -28,7 +28,7 @@ class MatchCache(NamedTuple):
 
 def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value, {tap: (features, Gram)}, cache
     features: Mapping[str, Array], targets: Mapping[str, Array], decoders: Mapping[str, Array], gram_weight: float
-) -> tuple[float, dict[str, tuple[float, float]], list[MatchCache]]:
+) -> tuple[float, dict[str, tuple[float, float]], list[_MatchCache]]:
     """Return the distillation loss of one picture.
 
     Parameters
@@ -50,6 +50,13 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
         The two errors at each tap, unweighted.
     cache : list
         The argument of `match_backward`.
+
+    Examples
+    --------
+    >>> f = np.array([[[3.0, 0.0], [0.0, 4.0]]])  # two pixels, two channels
+    >>> value, terms, _ = match_forward({"relu1_1": 2 * f}, {"relu1_1": f}, {"relu1_1": np.eye(2)}, gram_weight=0.5)
+    >>> terms, value  # features twice as large; Gram matrices four times: the error is (4 - 1)²
+    ({'relu1_1': (1.0, 9.0)}, 5.5)
     """
     value, terms, cache = 0.0, {}, []
     for tap, s in features.items():
@@ -61,17 +68,25 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
         gram_scale = 1 / float(np.vdot(FF, FF))
         terms[tap] = squared / energy, float(np.vdot(E, E)) * gram_scale
         value += terms[tap][0] + gram_weight * terms[tap][1]
-        cache.append(MatchCache(tap, s, F, SS, SF, E, 1 / energy, gram_weight * gram_scale))
+        cache.append(_MatchCache(tap, s, F, SS, SF, E, 1 / energy, gram_weight * gram_scale))
     return value, terms, cache
 
 
 def match_backward(  # cache, {tap: (K, C)} -> {tap: (h, w, K)}, {tap: (K, C)}
-    cache: list[MatchCache], decoders: Mapping[str, Array]
+    cache: list[_MatchCache], decoders: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return the gradients of `match_forward` at the small features and at the decoders.
 
     With ``R = S D − F`` and ``E = Dᵀ G D − Fᵀ F``, ``G = Sᵀ S``: ``‖R‖²`` has the gradients ``2 R Dᵀ`` at ``S`` and
     ``2 Sᵀ R`` at ``D``; ``‖E‖²`` has ``4 S D E Dᵀ`` at ``S`` and ``4 G D E`` at ``D``, ``E`` being symmetric.
+
+    Examples
+    --------
+    >>> f, decoders = np.array([[[3.0, 0.0], [0.0, 4.0]]]), {"relu1_1": np.eye(2)}
+    >>> _, _, cache = match_forward({"relu1_1": 2 * f}, {"relu1_1": f}, decoders, gram_weight=0.0)
+    >>> dfeatures, ddecoders = match_backward(cache, decoders)
+    >>> dfeatures["relu1_1"].tolist()  # 2 (2 f - f) / ‖f‖², with ‖f‖² = 25
+    [[[0.24, 0.0], [0.0, 0.32]]]
     """
     dfeatures, ddecoders = {}, {}
     for k in cache:

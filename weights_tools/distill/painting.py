@@ -51,6 +51,14 @@ def paint(
     -------
     (H, W, 3) float64 array
         The best picture, not clipped.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> rng = np.random.default_rng(0)
+    >>> content, style = content_picture(rng, 32, []), style_picture(rng, 32, [])
+    >>> paint(build_network(random_weights()), content, style, iterations=1).shape
+    (32, 32, 3)
     """
     c, _ = network.forward(preprocess_forward(content, network.convention), [CONTENT_TAP])
     s, _ = network.forward(preprocess_forward(style, network.convention), STYLE_TAPS)
@@ -91,6 +99,15 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
         ``‖G − A‖² / ‖A‖²`` at relu1_1 … relu5_1.
     content : float
         ``‖f − c‖² / ‖c‖²`` at relu4_2.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> rng = np.random.default_rng(0)
+    >>> photograph, painting = rng.uniform(0, 255, (2, 32, 32, 3))
+    >>> gram, content = judge(build_network(random_weights()), photograph, photograph, painting)
+    >>> len(gram), content  # the photograph itself has no content error
+    (5, 0.0)
     """
     features = [
         teacher.forward(preprocess_forward(q.astype(np.float32), teacher.convention), TAPS)[0]
@@ -104,7 +121,28 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
 def paint_practice(
     network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 60
 ) -> list[Array]:  # -> [(size, size, 3)]
-    """Draw a content and a style, paint with the network, and return the intermediate pictures."""
+    """Draw a content and a style, paint with the network, and return the pictures after six of the iterations.
+
+    Parameters
+    ----------
+    network : Network
+        The network that paints.
+    seed : tuple of int
+        The seed of content and style.
+    size : int
+        Side of the pictures, px.
+    photographs : list of (H, W, 3) array
+        From `load_photographs`; if empty, content and style are drawn.
+    iterations : int
+        Iterations of L-BFGS-B.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> pictures = paint_practice(build_network(random_weights()), (0, 1), 32, [], iterations=2)
+    >>> len(pictures), pictures[0].shape  # after the first and the second iteration
+    (2, (32, 32, 3))
+    """
     rng = np.random.default_rng(seed)
     content, style = content_picture(rng, size, photographs), style_picture(rng, size, photographs)
     keep = {max(1, iterations * part // 60) for part in (3, 8, 16, 30, 45, 60)}

@@ -31,7 +31,7 @@ class Map(Protocol):
     def __call__(self, function: Callable[[T], U], items: Iterable[T], /) -> list[U]: ...  # noqa: D102
 
 
-def one_by_one(function: Callable[[T], U], items: Iterable[T], /) -> list[U]:
+def _one_by_one(function: Callable[[T], U], items: Iterable[T], /) -> list[U]:
     """Map over pictures on the calling thread."""
     return [function(item) for item in items]
 
@@ -51,6 +51,13 @@ class Pruned:
         multiple of the identity.
     errors : dict of str to float
         For each rectifier, the relative squared error of that map on the pictures used.
+
+    Examples
+    --------
+    >>> w, b = np.zeros((3, 3, 3, 2)), np.zeros(2)
+    >>> pruned = Pruned({"conv1_1": (w, b)}, {"conv1_1": np.array([4, 9])}, {"relu1_1": np.ones((2, 64))}, {})
+    >>> pruned.decoders["relu1_1"].shape  # from two channels to all of the teacher's
+    (2, 64)
     """
 
     layers: dict[str, tuple[Array, Array]]
@@ -78,8 +85,16 @@ def select_channels(second: Array, metric: Array, count: int) -> Array:  # (C, C
 
     Notes
     -----
-    A pivoted Cholesky factorisation whose pivot is not the largest diagonal but the channel ``j`` that takes most
-    from the error: with the residual ``R``, that is ``R_jᵀ Q R_j / R_jj``.
+    This is a pivoted Cholesky factorization whose pivot is not the largest value of the diagonal but the channel ``j``
+    that reduces the error most: with the residual ``R``, by ``R_jᵀ Q R_j / R_jj``.
+
+    Examples
+    --------
+    >>> second = np.diag([4.0, 1.0, 2.0])  # uncorrelated: those of the largest variance are kept
+    >>> select_channels(second, np.eye(3), count=2)
+    array([0, 2])
+    >>> select_channels(second, np.diag([0.1, 9.0, 1.0]), count=2)  # an error at the first hardly counts
+    array([1, 2])
     """
     residual = np.array(second, np.float64)
     floor = 1e-9 * max(float(residual.diagonal().max()), 1e-300)
@@ -105,7 +120,7 @@ def prune(
     judges: int = 0,
     rows: int = 120_000,
     seed: int = 0,
-    spread: Map = one_by_one,
+    spread: Map = _one_by_one,
     report: Callable[[str], None] = lambda line: None,
 ) -> Pruned:
     """Prune a network to given widths in closed form.
@@ -135,6 +150,14 @@ def prune(
     Returns
     -------
     Pruned
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> p = np.random.default_rng(0).uniform(0, 255, (16, 16, 3))
+    >>> pruned = prune(random_weights(), {"conv1_1": 4, "conv1_2": 6}, [p], ["relu1_1"])
+    >>> {name: w.shape for name, (w, b) in pruned.layers.items()}
+    {'conv1_1': (3, 3, 3, 4), 'conv1_2': (3, 3, 4, 6)}
     """
     network = build_network(teacher)
     rng = np.random.default_rng(seed)
@@ -185,6 +208,13 @@ def fit_decoder(small: Sequence[Array], large: Sequence[Array]) -> tuple[Array, 
     """Return the least-squares linear map from the small features to the large ones, and its relative squared error.
 
     The error of each picture is relative to the sum of squares of its features.
+
+    Examples
+    --------
+    >>> s = np.array([[[1.0], [2.0]]])  # two pixels, one channel
+    >>> decoder, error = fit_decoder([s], [np.concatenate([s, 3 * s], axis=2)])
+    >>> decoder.round(3).tolist(), error < 1e-6
+    ([[1.0, 3.0]], True)
     """
     ss, sf = np.zeros((small[0].shape[2],) * 2), np.zeros((small[0].shape[2], large[0].shape[2]))
     for s, f in zip(small, large, strict=True):

@@ -17,7 +17,7 @@ from weights_tools.fingerprint import with_fingerprint
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings that determine the result.
+    """The settings of a training run, which determine its result.
 
     Parameters
     ----------
@@ -56,6 +56,12 @@ class TrainingSettings:
         Whether scikit-image's photographs are used, or drawn pictures alone.
     seed : int
         The seed of all random numbers.
+
+    Examples
+    --------
+    >>> settings = TrainingSettings({"conv1_1": 24}, steps=100, restarts=())
+    >>> settings.batch * settings.steps  # pictures on which the network is trained, with repetitions
+    400
     """
 
     widths: dict[str, int]
@@ -78,7 +84,7 @@ class TrainingSettings:
 
 @dataclass
 class State:
-    """State of a run: the contents of a checkpoint.
+    """The state of a training run, which its checkpoint holds.
 
     Parameters
     ----------
@@ -94,6 +100,14 @@ class State:
         The pictures of the pool.
     waiting : list of (size, size, 3) array
         Pictures painted by the network, not yet in the pool.
+
+    Examples
+    --------
+    >>> w = np.ones((3, 3, 3, 2), np.float32)
+    >>> zeros = {"conv1_1/w": np.zeros_like(w)}
+    >>> state = State(0, {"conv1_1/w": w}, {"conv1_1/w": 4e-3}, zeros, dict(zeros), pool=[])
+    >>> state.step, state.waiting
+    (0, [])
     """
 
     step: int
@@ -106,7 +120,14 @@ class State:
 
 
 def small_weights(parameters: Parameters, convention: str, provenance: dict[str, str]) -> Weights:
-    """Return the small network's kernels and biases, without the decoders, as `Weights`."""
+    """Return the small network's kernels and biases, without the decoders, as `Weights`.
+
+    Examples
+    --------
+    >>> parameters = {"conv1_1/w": np.ones((3, 3, 3, 2)), "conv1_1/b": np.zeros(2), "relu1_1/decoder": np.eye(2)}
+    >>> list(small_weights(parameters, "caffe", {}).layers)
+    ['conv1_1']
+    """
     names = [key.removesuffix("/w") for key in parameters if key.endswith("/w")]
     layers = {name: (parameters[f"{name}/w"], parameters[f"{name}/b"]) for name in names}
     return Weights("vgg19", convention, layers, provenance)
@@ -117,6 +138,13 @@ def round_weights(weights: Weights, bits: int = 4) -> Weights:
 
     Deflate packs such values into about eight bits each. The sum of the squared errors is about 2e-4 of that of the
     kernels.
+
+    Examples
+    --------
+    >>> w = np.full((3, 3, 3, 1), 0.7, np.float32)
+    >>> rounded = round_weights(Weights("vgg19", "caffe", {"conv1_1": (w, np.zeros(1, np.float32))}, {}))
+    >>> float(rounded.layers["conv1_1"][0][0, 0, 0, 0])  # 22 / 32
+    0.6875
     """
 
     def round_kernels(w: Array) -> Array:
@@ -128,12 +156,35 @@ def round_weights(weights: Weights, bits: int = 4) -> Weights:
 
 
 def write_network(path: Path, weights: Weights) -> None:
-    """Write a small network with its fingerprint, in half precision and compressed."""
+    """Write a small network with its fingerprint, in half precision and compressed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.network.vgg import random_weights
+    >>> from handstyle.network.weights import read_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_network(Path(folder, "slim.h5"), random_weights(deepest="conv1_2"))
+    ...     list(read_weights(Path(folder, "slim.h5")).layers)
+    ['conv1_1', 'conv1_2']
+    """
     write_weights(path, with_fingerprint(weights, np.float16), np.float16, compressed=True)
 
 
 def write_state(path: Path, state: State, settings: TrainingSettings) -> None:
-    """Write a checkpoint; an older one is replaced only when the new file is complete."""
+    """Write a checkpoint; an older one is replaced only when the new file is complete.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> state, settings = State(7, {"conv1_1/b": np.ones(2)}, {}, {}, {}, pool=[]), TrainingSettings({"conv1_1": 2})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "distill.npz")
+    ...     write_state(path, state, settings)
+    ...     write_state(path, state, settings)  # replaces the first
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['distill.npz']
+    """
     arrays = {f"pool/{i}": p for i, p in enumerate(state.pool)} | {f"wait/{i}": p for i, p in enumerate(state.waiting)}
     for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
         arrays |= {f"{kind}:{name}": a for name, a in group.items()}
@@ -149,6 +200,17 @@ def read_state(path: Path, settings: TrainingSettings) -> State:
     ------
     HandstyleError
         If the checkpoint was written with other settings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> state, settings = State(7, {"conv1_1/b": np.ones(2)}, {}, {}, {}, pool=[]), TrainingSettings({"conv1_1": 2})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "distill.npz")
+    ...     write_state(path, state, settings)
+    ...     again = read_state(path, settings)
+    >>> again.step, again.parameters
+    (7, {'conv1_1/b': array([1., 1.])})
     """
     with np.load(path) as file:
         about = json.loads(str(file["about"]))

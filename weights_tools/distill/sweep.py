@@ -17,7 +17,7 @@ Parameters = dict[str, Array]  # conv1_1/w, conv1_1/b, … and relu1_1/decoder, 
 Kept = list[tuple[Array | None, Cache]]  # each layer's input, where it is a convolution, and its cache
 
 
-def network_forward(layers: tuple[Layer, ...], x: Array, taps: tuple[str, ...]) -> tuple[dict[str, Array], Kept]:
+def _network_forward(layers: tuple[Layer, ...], x: Array, taps: tuple[str, ...]) -> tuple[dict[str, Array], Kept]:
     """Run all layers and keep the input of each convolution, which the gradients of the weights need."""
     features: dict[str, Array] = {}
     caches: Kept = []
@@ -30,7 +30,7 @@ def network_forward(layers: tuple[Layer, ...], x: Array, taps: tuple[str, ...]) 
     return features, caches
 
 
-def network_backward(layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Kept) -> Parameters:
+def _network_backward(layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Kept) -> Parameters:
     """Sweep back from the last layer and return the gradient at every kernel and bias."""
     gradients: Parameters = {}
     dx = np.zeros_like(dfeatures[layers[-1].name])
@@ -64,12 +64,31 @@ def picture_gradient(  # (H, W, C), {tap: (h, w, c)} -> value, {tap: (features, 
         The teacher's features at the taps among them.
     gram_weight : float
         See `match_forward`.
+
+    Returns
+    -------
+    value : float
+        The loss.
+    terms : dict of str to (float, float)
+        The errors of features and of Gram matrix at each tap.
+    gradients : dict of str to array
+        The gradient at each kernel, bias and decoder.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers, rng = build_network(random_weights(deepest="conv1_1")).layers, np.random.default_rng(0)
+    >>> parameters = {"relu1_1/decoder": rng.random((16, 64))}
+    >>> targets = {"relu1_1": rng.random((8, 8, 64))}
+    >>> value, terms, gradients = picture_gradient(layers, parameters, rng.random((8, 8, 3)), targets, gram_weight=1.0)
+    >>> {name: g.shape for name, g in gradients.items()}
+    {'conv1_1/w': (3, 3, 3, 16), 'conv1_1/b': (16,), 'relu1_1/decoder': (16, 64)}
     """
     decoders = {tap: parameters[f"{tap}/decoder"] for tap in targets}
-    features, caches = network_forward(layers, x, tuple(targets))
+    features, caches = _network_forward(layers, x, tuple(targets))
     targets = {tap: target.astype(x.dtype) for tap, target in targets.items()}
     value, terms, cache = match_forward(features, targets, decoders, gram_weight)
     dfeatures, ddecoders = match_backward(cache, decoders)
-    gradients = network_backward(layers, dfeatures, caches)
+    gradients = _network_backward(layers, dfeatures, caches)
     gradients.update({f"{tap}/decoder": d for tap, d in ddecoders.items()})
     return value, terms, gradients

@@ -28,7 +28,7 @@ JUDGING = ("chelsea", "coffee", "rocket")  # photographs of the pictures that ju
 PRUNING, FRESH, BATCH, PRACTICE, DRAWN = range(5)  # numbers of the random streams
 
 
-def adam_step(state: State, gradients: Parameters, factor: float) -> None:
+def _adam_step(state: State, gradients: Parameters, factor: float) -> None:
     """Take one step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), `factor` times the rates long."""
     t = state.step + 1
     for name, g in gradients.items():
@@ -41,8 +41,14 @@ def adam_step(state: State, gradients: Parameters, factor: float) -> None:
 def step_length(step: int, settings: TrainingSettings) -> float:
     """Return the length of a step relative to the rates.
 
-    It grows over 50 steps and then falls along a cosine, from the start to the first restart, from each restart to the
-    next, and from the last to the end.
+    From the start and from each restart on, it grows over 50 steps and then falls along a cosine, to 0 at the next
+    restart or at the end.
+
+    Examples
+    --------
+    >>> settings = TrainingSettings({}, steps=700, restarts=(400,))
+    >>> [round(step_length(step, settings), 2) for step in (0, 49, 200, 399, 400, 449, 699)]
+    [0.02, 0.96, 0.5, 0.0, 0.01, 0.47, 0.0]
     """
     bounds = [0, *(restart for restart in settings.restarts if restart < settings.steps), settings.steps]
     phase = bisect_right(bounds, step) - 1
@@ -67,6 +73,23 @@ class Distiller:
         Number of threads, each of which works on one picture at a time; it does not change the result.
     report : callable, optional
         Called with lines of progress.
+
+    Attributes
+    ----------
+    state : State
+        The state of the run: that of the checkpoint or, in a new run, the closed-form fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.network.vgg import convolution_names, random_weights
+    >>> widths = dict.fromkeys(convolution_names("vgg19")[:13], 4)
+    >>> few = {"pictures": 2, "judges": 1, "paintings": 0, "pool": 1, "batch": 1, "photographs": False}
+    >>> settings = TrainingSettings(widths, steps=1, size=32, **few)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Distiller(random_weights(), settings, Path(folder, "distill.npz"))
+    >>> run.state.step, run.state.parameters["conv1_1/w"].shape
+    (0, (3, 3, 3, 4))
     """
 
     def __init__(
@@ -87,18 +110,40 @@ class Distiller:
         else:
             self.state = self._start()
             write_state(checkpoint, self.state, settings)
-        self.examples = self.spread(self._example, self.state.pool)
+        self.examples = self._spread(self._example, self.state.pool)
 
-    def spread(self, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
+    def _spread(self, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
         """Map over pictures on all threads; results in order."""
         return list(self.threads.map(function, items))
 
     def network(self) -> Network:
-        """Return the small network as it is now."""
+        """Return the small network with its present weights.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from handstyle.network.vgg import convolution_names, random_weights
+        >>> widths = dict.fromkeys(convolution_names("vgg19")[:13], 4)
+        >>> few = {"pictures": 2, "judges": 1, "paintings": 0, "pool": 1, "batch": 1, "photographs": False}
+        >>> settings = TrainingSettings(widths, steps=1, size=32, **few)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = Distiller(random_weights(), settings, Path(folder, "distill.npz"))
+        >>> network = run.network()
+        >>> network.names[-1], network.layers[2].w.shape
+        ('relu5_1', (3, 3, 4, 4))
+        """
         return build_network(small_weights(self.state.parameters, self.weights.convention, {}))
 
     def run(self) -> None:
-        """Train to the last step, saving the state regularly."""
+        """Train to the last step, and write the checkpoint every `TrainingSettings.practice` steps.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            run = Distiller(teacher, settings, Path("distill.npz"), workers=2, report=print)
+            run.run()  # takes hours; if it is interrupted, the same two lines resume it
+        """
         sums: list[dict[str, tuple[float, float]]] = []
         while self.state.step < self.settings.steps:
             sums.append(self.descend())
@@ -112,7 +157,23 @@ class Distiller:
                 sums = []
 
     def descend(self) -> dict[str, tuple[float, float]]:
-        """Take one step and return the errors at the taps, averaged over its pictures."""
+        """Take one step of Adam, and return the errors of features and of Gram matrix at each tap.
+
+        They are means over the pictures of the step, before it was taken.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from handstyle.network.vgg import convolution_names, random_weights
+        >>> widths = dict.fromkeys(convolution_names("vgg19")[:13], 4)
+        >>> few = {"pictures": 2, "judges": 1, "paintings": 0, "pool": 1, "batch": 1, "photographs": False}
+        >>> settings = TrainingSettings(widths, steps=1, size=32, **few)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = Distiller(random_weights(), settings, Path(folder, "distill.npz"))
+        >>> errors = run.descend()
+        >>> run.state.step, sorted(errors)
+        (1, ['relu1_1', 'relu2_1', 'relu3_1', 'relu4_1', 'relu4_2', 'relu5_1'])
+        """
         state, settings = self.state, self.settings
         self._replace_oldest()
         rng = np.random.default_rng((settings.seed, BATCH, state.step))
@@ -122,9 +183,9 @@ class Distiller:
         def one(i: int) -> tuple[float, dict[str, tuple[float, float]], Parameters]:
             return picture_gradient(learning, state.parameters, *self.examples[i], settings.gram_weight)
 
-        results = self.spread(one, chosen)
+        results = self._spread(one, chosen)
         gradients = {name: np.mean([g[name] for _, _, g in results], axis=0) for name in results[0][2]}
-        adam_step(state, gradients, step_length(state.step, settings))
+        _adam_step(state, gradients, step_length(state.step, settings))
         state.step += 1
         return {tap: tuple(np.mean([terms[tap] for _, terms, _ in results], axis=0)) for tap in results[0][1]}
 
@@ -144,7 +205,7 @@ class Distiller:
             shown = others if i < settings.pictures - settings.judges else apart
             return training_picture((settings.seed, PRUNING, i), settings.size, shown)
 
-        pictures = self.spread(draw, range(settings.pictures))
+        pictures = self._spread(draw, range(settings.pictures))
         if settings.paintings:
             # A network fitted on a quarter of the pictures makes practice paintings, which are added to the others.
             fitted, judging = pictures[: -settings.judges or None], pictures[settings.pictures - settings.judges :]
@@ -172,13 +233,13 @@ class Distiller:
             TAPS,
             judges,
             seed=settings.seed,
-            spread=self.spread,
+            spread=self._spread,
             report=self.report,
         )
 
     def _paint(self, network: Network, seeds: Sequence[tuple[int, ...]]) -> list[Array]:
         size, photographs, network = self.settings.size, self.photographs, network.with_kernels("auto")
-        return [p for way in self.spread(lambda s: paint_practice(network, s, size, photographs), seeds) for p in way]
+        return [p for way in self._spread(lambda s: paint_practice(network, s, size, photographs), seeds) for p in way]
 
     def _add_practice(self) -> None:
         seeds = [(self.settings.seed, PRACTICE, self.state.step, i) for i in range(2)]

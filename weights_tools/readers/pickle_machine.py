@@ -88,14 +88,11 @@ class PickleMachine(pickle._Unpickler):
 
     Examples
     --------
-    >>> program = memoryview(pickle.dumps({"conv1_1": [1, 2]}, protocol=2))
-    >>> value, end = PickleMachine(program, {}).load()
-    >>> value, end == len(program)
-    ({'conv1_1': [1, 2]}, True)
-    >>> PickleMachine(memoryview(pickle.dumps(exec, protocol=2)), {}).load()
-    Traceback (most recent call last):
-        ...
-    handstyle.foundations.errors.HandstyleError: asks for __builtin__.exec, which no weight file needs; nothing was run
+    >>> from collections import OrderedDict
+    >>> program = memoryview(pickle.dumps(OrderedDict(conv1_1=[1, 2]), protocol=2))
+    >>> value, end = PickleMachine(program, {("collections", "OrderedDict"): dict}).load()
+    >>> value
+    {'conv1_1': [1, 2]}
     """
 
     # Of the standard library's machine.
@@ -117,6 +114,17 @@ class PickleMachine(pickle._Unpickler):
         ------
         HandstyleError
             If the pickle is damaged, or has a name or an instruction that is not allowed.
+
+        Examples
+        --------
+        >>> program = memoryview(pickle.dumps({"conv1_1": [1, 2]}, protocol=2))
+        >>> PickleMachine(program, {}).load() == ({"conv1_1": [1, 2]}, len(program))
+        True
+        >>> try:
+        ...     PickleMachine(memoryview(pickle.dumps(exec, protocol=2)), {}).load()
+        ... except HandstyleError as error:
+        ...     print(error)
+        asks for __builtin__.exec, which no weight file needs; nothing was run
         """
         file = _View(self.data, start)
         super().__init__(cast(Any, file), encoding="bytes")
@@ -130,7 +138,19 @@ class PickleMachine(pickle._Unpickler):
         return value, file.position
 
     def find_class(self, module: str, name: str) -> Name:
-        """Return the entry of a name in the table; nothing is imported."""
+        """Return the function of a name in the table, as a `Name`; nothing is imported.
+
+        Raises
+        ------
+        HandstyleError
+            If the table does not have the name.
+
+        Examples
+        --------
+        >>> machine = PickleMachine(memoryview(b""), {("builtins", "len"): len})
+        >>> machine.find_class("builtins", "len").function is len
+        True
+        """
         function = self.names.get((module, name))
         if function is None:
             asked = f"asks for {module[:60]}.{name[:60]}, which no weight file needs; nothing was run"
@@ -140,7 +160,19 @@ class PickleMachine(pickle._Unpickler):
         return Name(module, name, function)
 
     def persistent_load(self, key: Any) -> Any:
-        """Return the value of a reference to data outside the pickle."""
+        """Return the value of a reference to data outside the pickle, such as a tensor of PyTorch.
+
+        Raises
+        ------
+        HandstyleError
+            If the machine was given no `persistent`.
+
+        Examples
+        --------
+        >>> tensors = {"0": "the first tensor"}
+        >>> PickleMachine(memoryview(b""), {}, persistent=tensors.get).persistent_load("0")
+        'the first tensor'
+        """
         if self.persistent is None:
             raise HandstyleError("a pickle with references to values outside it, of which there are none")
         return self.persistent(key)
@@ -235,25 +267,52 @@ class PickledArray:
     --------
     >>> program = memoryview(pickle.dumps(np.arange(3.0), protocol=2))
     >>> array, _ = PickleMachine(program, NUMPY_NAMES).load()
-    >>> type(array).__name__, array.values("conv1_1")
-    ('PickledArray', array([0., 1., 2.]))
+    >>> type(array).__name__, array.state[1]  # the shape
+    ('PickledArray', (3,))
     """
 
     def __init__(self, *_: Any) -> None:
         self.state: tuple[Any, ...] = (1, (), _PickledDtype(), False, None)
 
     def build(self, state: Any) -> None:
-        """Set shape, dtype and data from the pickled state (version, shape, dtype, Fortran order, data)."""
+        """Set shape, dtype and data from the pickled state (version, shape, dtype, Fortran order, data).
+
+        Examples
+        --------
+        >>> array = PickledArray()
+        >>> array.build((1, (2,), _PickledDtype("f4"), False, memoryview(np.ones(2, np.float32))))
+        >>> array.state[:2]
+        (1, (2,))
+        """
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _PickledDtype):
             raise HandstyleError("a damaged pickle (an array without a state)")
         self.state = state
 
     def objects(self) -> list[Any]:
-        """Return the objects of an array of objects; an empty list for other arrays."""
+        """Return the objects of an array of objects; an empty list for other arrays.
+
+        Examples
+        --------
+        >>> layers = memoryview(pickle.dumps(np.array(["conv1_1", "conv1_2"], object), protocol=2))
+        >>> PickleMachine(layers, NUMPY_NAMES).load()[0].objects()
+        ['conv1_1', 'conv1_2']
+        """
         return self.state[4] if isinstance(self.state[4], list) else []
 
     def values(self, name: str) -> Array:
-        """Return the NumPy array of the layer `name`, after checking its shape."""
+        """Return the NumPy array, after checking its shape; `name` is that of its layer, for the error message.
+
+        Raises
+        ------
+        HandstyleError
+            If it is no array of floating point, or the number of its bytes is not that of its shape.
+
+        Examples
+        --------
+        >>> program = memoryview(pickle.dumps(np.arange(3.0), protocol=2))
+        >>> PickleMachine(program, NUMPY_NAMES).load()[0].values("conv1_1")
+        array([0., 1., 2.])
+        """
         _, declared, pickled, fortran, data = self.state
         if (
             not isinstance(declared, tuple)
