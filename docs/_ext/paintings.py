@@ -32,7 +32,7 @@ import numpy as np
 OPTIMIZERS = "handstyle/optimize"
 EVALUATED = {"objective.py", "precondition.py"}  # of these, what is not evaluated runs each time
 ON_HOST = {"minimize_lbfgsb", "minimize_restarted"}  # the others call `on_device`
-NO_CHOICE = ("objective", "v0", "callback")
+NO_CHOICE = ("objective", "v0", "options", "callback")
 LARGEST = 2 * 10**9  # bytes of all kept runs; beyond that the oldest go
 counts = {"painted": 0, "kept": 0}  # runs of this process, without those that are made each time
 times: Counter[str] = Counter()  # how often this process asked for a run
@@ -96,11 +96,12 @@ def keeping(
         given = inspect.signature(minimize).bind(*args, **options)
         given.apply_defaults()
         objective, v0, *_ = given.args
-        choices = {name: given.arguments[name] for name in given.arguments if name not in NO_CHOICE}
+        common = given.arguments["options"]  # callback, resume, stop_below
+        choices = {name: value for name, value in (given.arguments | common).items() if name not in NO_CHOICE}
         whole = [objective, getattr(objective, "objective", objective)]  # of a `Preconditioned` the inner one, too
         own = all(type(one).__module__.startswith("handstyle.optimize.") for one in whole)
-        callback = given.arguments["callback"]
-        if not own or not genuine() or choices["resume"] is not None:
+        callback = common.get("callback")
+        if not own or not genuine() or choices.get("resume") is not None:
             return minimize(*args, **options)
 
         def evaluated(v: np.ndarray) -> str:
@@ -139,7 +140,7 @@ def keeping(
             rows.append(replace(row, v=row.v.copy(), save=None))
             callback(replace(row, save=row.save and save))
 
-        given.arguments["callback"] = callback and noting
+        common["callback"] = callback and noting
         outcome = minimize(*given.args, **given.kwargs)
         if saved or outcome.ended in ("stopped", "interrupted", "out of memory"):
             return outcome

@@ -7,15 +7,14 @@ state can be saved.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Unpack
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.optimize.loop import Box, Loop, State, inside
+from handstyle.optimize.loop import Box, Loop, RunOptions, State, inside
 from handstyle.optimize.objective import Evaluable
-from handstyle.optimize.trace import Callback, Outcome
+from handstyle.optimize.trace import Outcome
 
 METHOD = "Adam"
-LearningRate = float | Callable[[int], float]
 
 
 @dataclass
@@ -101,16 +100,14 @@ def minimize_adam(
     objective: Evaluable,
     v0: Array,
     iterations: int,
-    learning_rate: LearningRate = 1.0,
+    learning_rate: float | Callable[[int], float] = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float = 1e-8,
-    callback: Callback | None = None,
     *,
     box: Box | None = None,
     averaging: float | None = None,
     start: Adam | None = None,
-    resume: Path | None = None,
-    stop_below: float = 0.0,
+    **options: Unpack[RunOptions],
 ) -> Outcome:
     """Minimize an objective with Adam, on the device and in the dtype of the start `v0`.
 
@@ -126,20 +123,15 @@ def minimize_adam(
         The length of a step in gray levels, or ``learning_rate(step)`` with steps counted from 1.
     betas, epsilon : (float, float), float
         See `Adam`.
-    callback : callable, optional
-        Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
-        StopIteration. With `averaging`, its picture is the average so far, but its value is that of the iterate.
     box : (float, float), optional
         Lower and upper bound; every iterate is clipped to them after its step.
     averaging : float, optional
         The decay of the average of the iterates, for instance 0.99; the result is then the average.
     start : Adam, optional
         The state to start from, for instance that of a smaller picture, resampled. It is changed in place.
-    resume : Path, optional
-        A checkpoint to resume from, bit for bit.
-    stop_below : float
-        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
-        test off.
+    **options
+        `callback`, `resume` and `stop_below`; see `RunOptions`. With `averaging`, the callback's picture is the average
+        so far, but its value is that of the iterate.
 
     Returns
     -------
@@ -167,11 +159,10 @@ def minimize_adam(
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))
     adam.betas, adam.epsilon = betas, epsilon
-    loop, average = Loop(objective, callback, METHOD, stop_below), Average(xp.zeros_like(v0))
-    arrays = {"v": inside(v0, box)}
-    if resume is not None:
-        vectors = dict.fromkeys(("first", "second", "average"), v0.shape)
-        arrays, facts = loop.resume(resume, v0, vectors, {"steps": int, "missing": float})
+    loop, average = Loop(objective, METHOD, **options), Average(xp.zeros_like(v0))
+    vectors = dict.fromkeys(("first", "second", "average"), v0.shape)
+    arrays, facts = loop.begin(inside(v0, box), vectors, {"steps": int, "missing": float})
+    if facts:
         adam.first, adam.second, adam.steps = arrays["first"], arrays["second"], facts["steps"]
         average = Average(arrays["average"], facts["missing"])
     elif averaging is not None:

@@ -14,10 +14,8 @@ import numpy as np
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.mapped import is_mapped, split_pieces
-from handstyle.optimize.checkpoint_archive import FACTS, check_facts, read_archive
-
-Shape = tuple[int | None, ...]  # None: any length
+from handstyle.foundations.mapped import is_mapped
+from handstyle.optimize.checkpoint_archive import FACTS, HOST, Shape, check_arrays, check_facts, read_archive
 
 
 def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
@@ -101,21 +99,12 @@ def read_checkpoint(
     arrays, facts = read_archive(path, everything=True, files=is_mapped(like))
     if (found := facts.get("method")) != method:
         raise HandstyleError(f"{path}: the checkpoint of a run with {str(found)[:40]}; this run uses {method}")
-    for name, shape in {"v": like.shape, **shapes}.items():
-        if (array := arrays.get(name)) is None:
-            raise HandstyleError(f"{path}: an incomplete checkpoint of {method}, {name} is missing")
-        dtype = np.dtype(np.float64) if name.startswith("host_") else like.dtype
-        if name == "v" and (array.shape, array.dtype) != (shape, dtype):
-            raise HandstyleError(
-                f"{path}: a picture of {array.size} values of {array.dtype}, but this run has {like.size} of {dtype}"
-            )
-        fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
-        if array.dtype != dtype or not fits or not _is_finite(array):
-            raise HandstyleError(f"{path}: not a checkpoint of {method}, {name} has another shape, dtype or values")
+    shapes = {"v": like.shape, **shapes}
+    check_arrays(path, method, arrays, shapes, like.dtype)
     check_facts(path, facts, kinds)
     xp = namespace(like)
-    stay = {name for name in arrays if name.startswith("host_") or is_mapped(arrays[name])}
-    return {name: arrays[name] if name in stay else xp.asarray(arrays[name]) for name in (*shapes, "v")}, facts
+    stay = {name for name in arrays if name.startswith(HOST) or is_mapped(arrays[name])}
+    return {name: arrays[name] if name in stay else xp.asarray(arrays[name]) for name in shapes}, facts
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -139,8 +128,3 @@ def read_facts(path: Path) -> dict[str, Any]:
     the checkpoint is damaged (File is not a zip file)
     """
     return read_archive(path, everything=False)[1]
-
-
-def _is_finite(array: Array) -> bool:
-    flat = array.reshape(-1)
-    return all(np.isfinite(flat[piece]).all() for piece in split_pieces(flat))

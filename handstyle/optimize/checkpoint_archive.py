@@ -1,4 +1,4 @@
-"""Read the file of a checkpoint, which may be damaged or hostile, and check the types of its values.
+"""Read the file of a checkpoint, which may be damaged or hostile, and check its arrays and the types of its values.
 
 Nothing in it is run, and reading takes no more memory than the file is long.
 """
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line
-from handstyle.foundations.mapped import is_large
+from handstyle.foundations.mapped import is_large, split_pieces
 
+Shape = tuple[int | None, ...]  # None: any length
+HOST = "host_"  # arrays whose name begins with it are float64 and stay on the host
 FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
 MAX_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
 LENGTHS = 26  # offset of the two lengths in the header of a zip file's entry (PKWARE APPNOTE 4.3.7)
@@ -80,6 +83,45 @@ def _check_archive(stream: IO[bytes]) -> None:
         raise ValueError("its entries overlap")
     if any(entry.file_size > MAX_FACTS_BYTES for entry in entries if entry.filename == f"{FACTS}.npy"):
         raise ValueError("its facts are too long")
+
+
+def check_arrays(
+    path: Path, method: str, arrays: Mapping[str, Array], shapes: Mapping[str, Shape], dtype: DTypeLike
+) -> None:
+    """Raise `HandstyleError` if an array is missing in a checkpoint, or has another shape or dtype or infinite values.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    method : str
+        The name of the optimizer that will resume.
+    arrays : mapping of str to array
+        The arrays of the file.
+    shapes : mapping of str to shape
+        The shapes that they must have; ``v`` is the picture.
+    dtype : dtype
+        The dtype that they must have, apart from those that stay on the host; see `HOST`.
+
+    Examples
+    --------
+    >>> check_arrays(Path("a"), "Adam", {"v": np.zeros(3)}, {"v": (3,)}, np.float64)
+    >>> check_arrays(Path("a"), "Adam", {"v": np.zeros(3)}, {"v": (12,)}, np.float64)
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: a: a picture of 3 values of float64, but this run has 12 of float64
+    """
+    for name, shape in shapes.items():
+        if (array := arrays.get(name)) is None:
+            raise HandstyleError(f"{path}: an incomplete checkpoint of {method}, {name} is missing")
+        expected = np.dtype(np.float64 if name.startswith(HOST) else dtype)
+        if name == "v" and (array.shape, array.dtype) != (shape, expected):
+            given = f"a picture of {array.size} values of {array.dtype}"
+            raise HandstyleError(f"{path}: {given}, but this run has {shape[0]} of {expected}")
+        fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+        flat = array.reshape(-1)
+        if array.dtype != expected or not fits or not all(np.isfinite(flat[at]).all() for at in split_pieces(flat)):
+            raise HandstyleError(f"{path}: not a checkpoint of {method}, {name} has another shape, dtype or values")
 
 
 def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:

@@ -5,16 +5,16 @@ and gradient descent has none.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from scipy.optimize import fmin_l_bfgs_b
 
 from handstyle.foundations.backend import Array
 from handstyle.optimize.lbfgsb import one_scipy_thread
-from handstyle.optimize.loop import Box, Loop, State, inside
+from handstyle.optimize.loop import Box, Loop, RunOptions, inside
 from handstyle.optimize.objective import Evaluable
-from handstyle.optimize.trace import Callback, Outcome
+from handstyle.optimize.trace import Outcome
 
 DESCENT, ROUNDS = "plain descent", "SciPy's L-BFGS-B in rounds"
 
@@ -25,8 +25,7 @@ def minimize_restarted(
     restarts: int,
     evaluations: int = 20,
     lbfgs_history: int = 10,
-    callback: Callback | None = None,
-    resume: Path | None = None,
+    **options: Unpack[RunOptions],
 ) -> Outcome:
     """Minimize an objective by several runs of SciPy's L-BFGS-B, each from the last picture of the one before.
 
@@ -42,11 +41,8 @@ def minimize_restarted(
         Evaluations of each run at most (SciPy's ``maxfun``); 20 in the Keras script.
     lbfgs_history : int
         Pairs of steps and gradient differences kept (SciPy's ``m``).
-    callback : callable, optional
-        Called after each run with an `Iteration`, whose ``iteration`` is the number of the run and whose ``save(path)``
-        writes a checkpoint; may raise StopIteration.
-    resume : Path, optional
-        A checkpoint to resume from, bit for bit: every run begins with an empty history.
+    **options
+        `callback`, `resume` and `stop_below`; see `RunOptions`. Each run of SciPy's counts as an iteration.
 
     Returns
     -------
@@ -71,18 +67,13 @@ def minimize_restarted(
     >>> len(outcome.trace), bool(abs(outcome.v).max() < 1e-6)
     (2, True)
     """
-    loop = Loop(objective, callback, ROUNDS)
-    v = np.array(v0, np.float64)
-    if resume is not None:
-        v = loop.resume(resume, v)[0]["v"]
-
-    def state() -> State:
-        return {"v": v}, {}
+    loop = Loop(objective, ROUNDS, **options)
+    v = loop.begin(np.array(v0, np.float64))[0]["v"]
 
     with loop.running(), one_scipy_thread():
         while len(loop.trace) < restarts:
             v, value, _ = fmin_l_bfgs_b(lambda v: loop.record(v, objective(v)), v, maxfun=evaluations, m=lbfgs_history)
-            loop.accept(v, float(value), state)
+            loop.accept(v, float(value))
         loop.reason = "done", f"all {restarts} rounds of {evaluations} evaluations done"
     return loop.outcome()
 
@@ -93,9 +84,7 @@ def minimize_descent(
     iterations: int,
     learning_rate: Callable[[int], float],
     box: Box | None = None,
-    callback: Callback | None = None,
-    resume: Path | None = None,
-    stop_below: float = 0.0,
+    **options: Unpack[RunOptions],
 ) -> Outcome:
     """Minimize an objective by gradient descent: each step is ``v ← v − learning_rate(step) g``.
 
@@ -111,14 +100,8 @@ def minimize_descent(
         ``learning_rate(step)``, with steps counted from 1.
     box : (float, float), optional
         Lower and upper bound; every iterate is clipped to them after its step.
-    callback : callable, optional
-        Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
-        StopIteration.
-    resume : Path, optional
-        A checkpoint to resume from, bit for bit.
-    stop_below : float
-        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
-        test off.
+    **options
+        `callback`, `resume` and `stop_below`; see `RunOptions`.
 
     Returns
     -------
@@ -141,10 +124,9 @@ def minimize_descent(
     >>> [row.value for row in outcome.trace]  # at 4, 2 and 1
     [16.0, 4.0, 1.0]
     """
-    loop = Loop(objective, callback, DESCENT, stop_below)
-    arrays = {"v": inside(v0, box)} if resume is None else loop.resume(resume, v0)[0]
+    loop = Loop(objective, DESCENT, **options)
 
     def step(v: Array, gradient: Array) -> tuple[Array, Array]:
         return inside(v - learning_rate(len(loop.trace) + 1) * gradient, box), v
 
-    return loop.take_steps(arrays.pop("v"), iterations, step, lambda v: ({"v": v}, {}))
+    return loop.take_steps(loop.begin(inside(v0, box))[0]["v"], iterations, step, lambda v: ({"v": v}, {}))

@@ -8,16 +8,15 @@ bit. If the starting picture is a file mapped into memory, all other vectors are
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.mapped import assemble, split_pieces
+from handstyle.foundations.mapped import assemble
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
-from handstyle.optimize.loop import Box, Loop, RunEnded, State, inside
+from handstyle.optimize.loop import Box, Loop, RunEnded, RunOptions, State, inside
 from handstyle.optimize.objective import Evaluable, nothing
-from handstyle.optimize.trace import Callback, Outcome, Reason
+from handstyle.optimize.trace import Outcome
 from handstyle.optimize.two_loop import History
 
 METHOD = "L-BFGS"
@@ -27,9 +26,29 @@ MIN_ULPS = 16  # smallest first step without a line search, in ulps; the pair (s
 class _Run:
     """The state of one run of L-BFGS, and its steps."""
 
-    def __init__(self, loop: Loop, history: History, v: Array, box: Box | None, evaluations: int | None) -> None:
-        self.loop, self.history, self.v, self.box, self.evaluations = loop, history, v, box, evaluations
-        self.value, self.g, self.scale = 0.0, v, 1.0
+    def __init__(self, loop: Loop, history: History, box: Box | None, evaluations: int | None) -> None:
+        self.loop, self.history, self.box, self.evaluations = loop, history, box, evaluations
+
+    def state(self) -> State:
+        """Return the arrays and values to be written to a checkpoint."""
+        history = self.history
+        arrays = {"v": self.v, "g": self.g, "basis": history.basis[: history.used], "host_table": history.table}
+        return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.free}
+
+    def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+        """Take the picture to start from, or the whole state of a checkpoint."""
+        self.v = arrays["v"]
+        if not facts:
+            return
+        history, self.g, self.value, self.scale = self.history, arrays["g"], facts["value"], facts["scale"]
+        if arrays["host_table"].shape != history.table.shape:
+            kept = (len(arrays["host_table"]) - 1) // 2 - 1
+            raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with lbfgs_history={kept}")
+        history.order, history.free = list(facts["order"]), facts["spare"]
+        slots, stored = {*history.order, history.free}, len(arrays["basis"])
+        if len(slots) != len(history.order) + 1 or max(slots) >= history.slots or stored != history.used:
+            raise HandstyleError("the checkpoint is damaged: the numbers of its pairs do not fit the arrays")
+        history.table[:], history.basis[:stored] = arrays["host_table"], arrays["basis"]
 
     def evaluate(self, v: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
         """Evaluate the objective on its device, or end the run if all evaluations allowed are done."""
@@ -41,82 +60,50 @@ class _Run:
         """Evaluate the objective at the starting picture, and begin with an empty history."""
         self.value, self.g, _ = self.evaluate(self.v)
         self.scale = abs(self.value) or 1.0
-        self.begin()
-
-    def begin(self) -> None:
-        """Empty the history, and set its gradient to that of the current picture."""
         self.history.begin(self.held_free(self.g))
 
     def held_free(self, d: Array) -> Array:
         """Return `free` of a direction at the current picture, computed piece by piece if it is mapped from a file."""
-        if self.box is None:
-            return d
-        return assemble(d, lambda piece: self.free(d[piece], self.v[piece], self.g[piece]))
+        return d if self.box is None else assemble(d, partial(self.free, d, self.v, self.g))
 
-    def free(self, d: Array, v: Array, g: Array) -> Array:
-        """Return `d` with zeros where `v` is at a bound and a step against the gradient `g` would leave the box."""
+    def free(self, d: Array, v: Array, g: Array, piece: slice) -> Array:
+        """Return a piece of `d`, with zeros where `v` is at a bound and a step along ``-g`` would leave the box."""
+        d, v, g = d[piece], v[piece], g[piece]
         if self.box is None:
             return d
         low, high = self.box
-        held = ((v <= low) & (g > 0)) | ((v >= high) & (g < 0))
-        return namespace(d).where(held, 0, d)
+        return namespace(d).where(((v <= low) & (g > 0)) | ((v >= high) & (g < 0)), 0, d)
 
     def trial(self, d: Array, t: float) -> Trial:
         """Evaluate the objective at ``v + t d``, clipped to the box, and return the slope along the clipped step."""
 
         def products(g: Array) -> Array:
-            pieces = ((at, self.trial_v[at], g[at]) for at in split_pieces(g))
-            parts = ((at, v - self.v[at], dv - self.g[at], self.free(dv, v, dv)) for at, v, dv in pieces)
-            return self.history.trial(parts, self.g)
+            return self.history.trial(self.v, self.g, self.trial_v, g, partial(self.free, g, self.trial_v, g))
 
         self.trial_v = assemble(self.v, lambda piece: inside(self.v[piece] + t * d[piece], self.box))
         self.trial_value, self.trial_g, dots = self.evaluate(self.trial_v, products)
         end, self.predicted = self.history.store(dots)
         return Trial(t, self.trial_value, end / t)
 
-    def move(self) -> None:
-        """Accept the last trial as the new iterate, and add its pair to the history."""
+    def step(self, search: Callable[..., Trial | None], d: Array, slope: float, t: float) -> bool:
+        """Search along `d`, beginning with length `t`; accept the point found and return True, or return False."""
+        if search(partial(self.trial, d), Trial(0.0, self.value, slope), t) is None:
+            return False
         self.v, self.value, self.g = self.trial_v, self.trial_value, self.trial_g
         self.history.accept()
+        return True
 
-    def descend(self, d: Array, slope: float, t: float) -> bool:
-        """Search for a step along `d`, beginning with length `t`; take it and return True, or return False."""
-        if self.box is None:
-            found = strong_wolfe(partial(self.trial, d), Trial(0.0, self.value, slope), t) is not None
-        else:
-            found = self._along_the_arc(d, t)
-        if found:
-            self.move()
-        return found
+    def along_the_arc(self, phi: Callable[[float], Trial], start: Trial, t: float) -> Trial | None:
+        """Halve the step until the decrease along the projected path is sufficient.
 
-    def _along_the_arc(self, d: Array, t: float) -> bool:
-        # Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12): halve the step until the decrease along the projected
-        # path is sufficient.
+        Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12). Arguments and result are those of `strong_wolfe`.
+        """
         for _ in range(20):  # book: device-arc
-            here = self.trial(d, t)
-            if self.predicted < 0 and here.value <= self.value + DECREASE * self.predicted:
-                return True
+            here = phi(t)
+            if self.predicted < 0 and here.value <= start.value + DECREASE * self.predicted:
+                return here
             t /= 2
-        return False
-
-    def state(self) -> State:
-        """Return the arrays and values to be written to a checkpoint."""
-        history = self.history
-        arrays = {"v": self.v, "g": self.g, "basis": history.basis[: history.used], "host_table": history.table}
-        return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.free}
-
-    def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-        """Restore the state from the arrays and values of a checkpoint."""
-        self.v, self.g, self.value, self.scale = arrays["v"], arrays["g"], facts["value"], facts["scale"]
-        history = self.history
-        if arrays["host_table"].shape != history.table.shape:
-            kept = (len(arrays["host_table"]) - 1) // 2 - 1
-            raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with lbfgs_history={kept}")
-        history.order, history.free = list(facts["order"]), facts["spare"]
-        slots, stored = {*history.order, history.free}, len(arrays["basis"])
-        if len(slots) != len(history.order) + 1 or max(slots) >= history.slots or stored != history.used:
-            raise HandstyleError("the checkpoint is damaged: the numbers of its pairs do not fit the arrays")
-        history.table[:], history.basis[:stored] = arrays["host_table"], arrays["basis"]
+        return None
 
 
 def minimize_lbfgs(
@@ -126,13 +113,11 @@ def minimize_lbfgs(
     lbfgs_history: int = 10,
     tolerance: float = 0.0,
     evaluations: int | None = None,
-    callback: Callback | None = None,
     *,
     learning_rate: float | None = None,
     longest: float | None = None,
     box: Box | None = None,
-    resume: Path | None = None,
-    stop_below: float = 0.0,
+    **options: Unpack[RunOptions],
 ) -> Outcome:
     """Minimize an objective with L-BFGS, on the device and in the dtype of the start `v0`.
 
@@ -152,9 +137,6 @@ def minimize_lbfgs(
         off.
     evaluations : int, optional
         Evaluations at most; not limited by default.
-    callback : callable, optional
-        Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
-        StopIteration.
     learning_rate : float, optional
         Do not search along the direction: every step is this times the direction, the first one ``min(1, 1/‖g‖₁)``
         times that, as in the L-BFGS of neural-style and PyTorch. By default a line search finds a step that satisfies
@@ -165,11 +147,8 @@ def minimize_lbfgs(
     box : (float, float), optional
         Lower and upper bound of every value of `v`. Steps are projected to them, and the line search is Armijo's along
         the projected path.
-    resume : Path, optional
-        A checkpoint to resume from, bit for bit; only the size, dtype and device of `v0` are then used.
-    stop_below : float
-        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
-        test off.
+    **options
+        `callback`, `resume` and `stop_below`; see `RunOptions`.
 
     Returns
     -------
@@ -200,57 +179,54 @@ def minimize_lbfgs(
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
-    loop, start = Loop(objective, callback, METHOD, stop_below), assemble(v0, lambda piece: inside(v0[piece], box))
-    run = _Run(loop, History(v0, lbfgs_history), start, box, evaluations)
-    if resume is not None:
-        shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
-        kinds = {"value": float, "scale": float, "order": [int], "spare": int}
-        run.load(*loop.resume(resume, v0, shapes, kinds))
+    loop = Loop(objective, METHOD, **options)
+    run = _Run(loop, History(v0, lbfgs_history), box, evaluations)
+    shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
+    kinds = {"value": float, "scale": float, "order": [int], "spare": int}
+    run.load(*loop.begin(assemble(v0, lambda piece: inside(v0[piece], box)), shapes, kinds))
 
     with loop.running():
-        if resume is None:
+        if not loop.count:
             run.start()
-        loop.reason = _descend(run, iterations, tolerance, learning_rate, longest)
+        while len(trace := loop.trace) < iterations:
+            before = run.value
+            if not run.history.table[0, 0] > 0:
+                raise RunEnded("converged", f"the gradient is exactly zero after {len(trace)} iterations")
+            if not _iterate(run, learning_rate, longest):
+                raise RunEnded("converged", f"no further descent: the line search failed after {len(trace)} iterations")
+            loop.accept(run.v, run.value, run.state)
+            if 0 <= before - run.value < tolerance * run.scale:
+                less = f"an iteration lowered the value by less than {tolerance:g} of the first"
+                raise RunEnded("converged", f"converged: {less}")
+        loop.reason = "done", f"all {iterations} iterations done"
     return loop.outcome()
-
-
-def _descend(run: _Run, iterations: int, tolerance: float, rate: float | None, longest: float | None) -> Reason:
-    trace = run.loop.trace
-    while len(trace) < iterations:
-        before = run.value
-        if not run.history.table[0, 0] > 0:
-            return "converged", f"the gradient is exactly zero after {len(trace)} iterations"
-        if not _iterate(run, rate, longest):
-            return "converged", f"no further descent: the line search failed after {len(trace)} iterations"
-        run.loop.accept(run.v, run.value, run.state)
-        if 0 <= before - run.value < tolerance * run.scale:
-            return "converged", f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
-    return "done", f"all {iterations} iterations done"
 
 
 def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.held_free(d)
-    first = not run.history.order
     if not math.isfinite(run.history.table[0, 0]):  # without the gradient's length no step can be computed
         if run.loop.trace:
             return False
         raise HandstyleError("the sum of the gradient's squares overflows its dtype: take smaller weights")
-    unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
+    first, unit = not run.history.order, math.sqrt(run.v.size / run.history.table[0, 0])  # `unit`: one gray level
     if learning_rate is not None:
-        t = learning_rate * (1.0 if run.loop.trace else min(1.0, 1 / float(abs(run.g).sum())))
-        xp = namespace(d)
-        ulp = float(xp.finfo(d.dtype).eps) * float(abs(run.v).max())  # where the picture is largest
-        if first and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * ulp):
-            t = learning_rate * unit
-        if longest is not None:
-            t = min(t, longest * math.sqrt(run.v.size) / (math.sqrt((d * d).sum(dtype=xp.float64)) or 1.0))
-        run.trial(d, t)
-        run.move()
-        return True
-    if slope < 0 and run.descend(d, slope, unit if first else 1.0):
+        return run.step(lambda phi, _, t: phi(t), d, slope, _fixed_length(run, d, unit, learning_rate, longest))
+    search = strong_wolfe if run.box is None else run.along_the_arc
+    if slope < 0 and run.step(search, d, slope, unit if first else 1.0):
         return True
     if first:
         return False
-    run.begin()
+    run.history.begin(run.held_free(run.g))
     return _iterate(run, learning_rate, longest)
+
+
+def _fixed_length(run: _Run, d: Array, unit: float, learning_rate: float, longest: float | None) -> float:
+    t = learning_rate * (1.0 if run.loop.trace else min(1.0, 1 / float(abs(run.g).sum())))
+    xp = namespace(d)
+    ulp = float(xp.finfo(d.dtype).eps) * float(abs(run.v).max())  # where the picture is largest
+    if not run.history.order and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * ulp):
+        t = learning_rate * unit
+    if longest is not None:
+        t = min(t, longest * math.sqrt(run.v.size) / (math.sqrt((d * d).sum(dtype=xp.float64)) or 1.0))
+    return t

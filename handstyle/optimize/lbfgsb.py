@@ -7,9 +7,7 @@ curvature each time; here a callback saves them.
 """
 
 import math
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from scipy.optimize import minimize
@@ -17,9 +15,10 @@ from threadpoolctl import ThreadpoolController
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.optimize.loop import Loop
+from handstyle.optimize.endings import describe_scipy
+from handstyle.optimize.loop import Loop, RunEnded, RunOptions
 from handstyle.optimize.objective import Evaluable
-from handstyle.optimize.trace import Callback, Outcome, Reason
+from handstyle.optimize.trace import Outcome
 
 METHOD = "SciPy's L-BFGS-B"
 
@@ -31,9 +30,7 @@ def minimize_lbfgsb(
     lbfgs_history: int = 10,
     tolerance: float = 0.0,
     evaluations: int | None = None,
-    callback: Callback | None = None,
-    resume: Path | None = None,
-    stop_below: float = 0.0,
+    **options: Unpack[RunOptions],
 ) -> Outcome:
     """Minimize an objective with SciPy's L-BFGS-B.
 
@@ -52,15 +49,9 @@ def minimize_lbfgsb(
         default, turns this test off: with a network in float32 such differences are soon rounding noise.
     evaluations : int, optional
         Evaluations at most; not limited by default.
-    callback : callable, optional
-        Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
-        StopIteration.
-    resume : Path, optional
-        A checkpoint to resume from. It has the picture but not SciPy's history, which is not accessible. The history
-        begins empty, so the path differs from that of an uninterrupted run. Only the size of `v0` is then used.
-    stop_below : float
-        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
-        test off.
+    **options
+        `callback`, `resume` and `stop_below`; see `RunOptions`. A checkpoint has the picture but not SciPy's history,
+        which is not accessible; it begins empty, so the path differs from that of an uninterrupted run.
 
     Returns
     -------
@@ -100,23 +91,19 @@ def minimize_lbfgsb(
             f"lbfgs_history={lbfgs_history}: SciPy's L-BFGS-B counts its workspace in 32 bits, and with {v0.size} "
             f"unknowns it can keep {max_history(v0.size)} pairs; use fewer, or optimizer='lbfgs'"
         )
-    loop, unit = Loop(objective, callback, METHOD, stop_below), math.sqrt(v0.size)
-    start, size = np.array(v0, np.float64), 0.0  # the value at the start, which later values are divided by
-    if resume is not None:
-        arrays, facts = loop.resume(resume, start, kinds={"size": float})
-        start, size = arrays["v"], facts["size"]
-    done = len(loop.trace)
+    loop, unit = Loop(objective, METHOD, **options), math.sqrt(v0.size)
+    arrays, facts = loop.begin(np.array(v0, np.float64), kinds={"size": float})
+    start, done = arrays["v"], len(loop.trace)
     limit = evaluations if evaluations is not None else 20 * (iterations + 1)
-    if done >= iterations:
-        loop.reason = "done", f"all {iterations} iterations done"
-        return loop.outcome()
 
     def evaluate(v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
         return loop.record(v, objective(v))
 
     with loop.running(), one_scipy_thread():
+        if done >= iterations:
+            raise RunEnded("done", f"all {iterations} iterations done")
         pending = [evaluate(start)]
-        scale = 1 / (size or abs(pending[0][0]) or 1.0)
+        scale = 1 / (facts.get("size") or abs(pending[0][0]) or 1.0)  # later values are relative to that at the start
 
         def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
             value, gradient = pending.pop() if pending else evaluate(u * unit)
@@ -128,9 +115,9 @@ def minimize_lbfgsb(
 
         left = max(limit - loop.count + 1, 1)  # SciPy counts the evaluation above, too
         limits = {"maxiter": iterations - done, "maxfun": left, "ftol": tolerance, "gtol": 0.0}
-        options = limits | {"maxcor": lbfgs_history}
-        result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-        loop.reason = _reason(result, done, iterations, limit, tolerance)
+        limits |= {"maxcor": lbfgs_history}
+        result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=limits)
+        loop.reason = describe_scipy(result, done, iterations, limit, tolerance)
     return loop.outcome()
 
 
@@ -149,20 +136,6 @@ def max_history(n: int) -> int:
     return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
 
 
-def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> Reason:
-    message, count = str(result.message).strip().rstrip(":. "), done + result.nit
-    if result.status == 1:
-        what = f"{iterations} iterations" if count >= iterations else f"{evaluations:g} evaluations"
-        return "done", f"all {what} done"
-    if result.status == 2:
-        return "converged", f"no further descent: the line search failed after {count} iterations ({message})"
-    if not np.any(result.jac):
-        return "converged", f"the gradient is exactly zero after {count} iterations"
-    less = f"an iteration lowered the value by less than {tolerance:g} of the start's"
-    same = f"the last of {count} iterations left the value as it was, to the last bit"
-    return "converged", f"converged: {less if tolerance else same} ({message})"
-
-
 def one_scipy_thread() -> Any:
     """Return a context manager in which SciPy's BLAS uses one thread; it has no effect if NumPy uses the same BLAS.
 
@@ -179,4 +152,4 @@ def one_scipy_thread() -> Any:
     """
     controller = ThreadpoolController()
     own = [library.filepath for library in controller.lib_controllers if "scipy.libs" in str(library.filepath)]
-    return controller.select(filepath=own).limit(limits=1) if own else nullcontext()
+    return controller.select(filepath=own).limit(limits=1)

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.mapped import copy_array
-from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
-from handstyle.optimize.early_stop import describe_settled
+from handstyle.optimize.checkpoint import read_checkpoint, write_checkpoint
+from handstyle.optimize.checkpoint_archive import Shape
+from handstyle.optimize.endings import describe_exception, describe_settled
 from handstyle.optimize.objective import Evaluable, NonFiniteError
 from handstyle.optimize.trace import Callback, Iteration, Outcome, Reason
 
@@ -27,6 +28,42 @@ class RunEnded(Exception):
     """Raised to end a run: with one of `Ending`, and a sentence for the user."""
 
 
+class RunOptions(TypedDict, total=False):
+    """The options that all optimizers have; what they default to is in `Loop`.
+
+    Parameters
+    ----------
+    callback : callable, optional
+        Called with an `Iteration` after each iteration, whose ``save(path)`` writes a checkpoint. It may raise
+        StopIteration to end the run; an argument, as in ``StopIteration("by hand")``, is the reason.
+    resume : Path, optional
+        A checkpoint of the same optimizer to resume from; only the size, dtype and device of the start are then used.
+        The run goes on bit for bit as if it had not been interrupted, except that of SciPy's L-BFGS-B, whose history is
+        not accessible and begins empty.
+    stop_below : float
+        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0, the
+        default, turns this test off.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.optimize.classic import minimize_descent
+    >>> class Bowl(Evaluable):
+    ...     terms = {}
+    ...     def __call__(self, v):
+    ...         return float(v @ v), 2 * v
+    >>> values = []
+    >>> options = RunOptions(callback=lambda row: values.append(row.value), stop_below=0.01)
+    >>> outcome = minimize_descent(Bowl(), np.array([4.0]), 3, lambda step: 0.25, **options)
+    >>> values
+    [16.0, 4.0, 1.0]
+    """
+
+    callback: Callback | None
+    resume: Path | None
+    stop_below: float
+
+
 class Loop:
     """The record of an optimizer's run: the number of evaluations, the trace, the best picture, and how the run ended.
 
@@ -37,14 +74,10 @@ class Loop:
     ----------
     objective : Evaluable
         The function that is minimized; the record takes the values of its terms from it.
-    callback : callable, optional
-        Called with an `Iteration` after each iteration. It may raise StopIteration to end the run; an argument, as in
-        ``StopIteration("by hand")``, is the reason.
     method : str
         The name of the optimizer, for checkpoints.
-    stop_below : float
-        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
-        test off.
+    callback, resume, stop_below
+        See `RunOptions`.
 
     Attributes
     ----------
@@ -77,10 +110,15 @@ class Loop:
     """
 
     def __init__(
-        self, objective: Evaluable, callback: Callback | None = None, method: str = "", stop_below: float = 0.0
+        self,
+        objective: Evaluable,
+        method: str = "",
+        callback: Callback | None = None,
+        resume: Path | None = None,
+        stop_below: float = 0.0,
     ) -> None:
-        self.objective, self.callback, self.stop_below = objective, callback, stop_below
-        self.method = method + objective.variables
+        self.objective, self.method = objective, method + objective.variables
+        self.callback, self.resume, self.stop_below = callback, resume, stop_below
         self.count, self.trace = 0, list[Iteration]()
         self.best_value, self.best_terms = float("inf"), dict[str, float]()
         self.best_v: Array | None = None
@@ -118,13 +156,13 @@ class Loop:
         value : float
             The objective's value at `v`.
         state : callable, optional
-            Returns the optimizer's own arrays and values for a checkpoint.
+            Returns the optimizer's arrays and values for a checkpoint; by default the picture `v` alone.
         """
         terms = self.best_terms if value == self.best_value else dict(self.objective.terms)
         row = Iteration(len(self.trace) + 1, self.count, value, terms, time.perf_counter() - self.started)
         self.trace.append(row)
         if self.callback is not None:
-            save = None if state is None else partial(self._save, state)
+            save = partial(self._save, state or (lambda: ({"v": v}, {})))
             try:
                 self.callback(replace(row, v=copy_array(v), save=save))
             except StopIteration as stop:
@@ -145,42 +183,39 @@ class Loop:
         except (KeyboardInterrupt, NonFiniteError, MemoryError) as error:  # NumPy's, CuPy's and `OutOfMemoryError`
             if self.best_v is None:
                 raise
-            if isinstance(error, KeyboardInterrupt):
-                self.reason = "interrupted", f"interrupted after {len(self.trace)} iterations"
-            elif isinstance(error, NonFiniteError):
-                self.reason = "not finite", f"stopped by a value that is not finite: {error}"
-            else:
-                self.reason = "out of memory", f"stopped, for memory ran out: {error}"
+            self.reason = describe_exception(error, len(self.trace))
 
     def outcome(self) -> Outcome:
         """Return the best picture, with the reason for stopping."""
         assert self.best_v is not None
         return Outcome(self.best_v, self.best_value, *self.reason, self.trace, self.count)
 
-    def resume(self, path: Path, like: Array, shapes: Mapping[str, Shape] = {}, kinds: Mapping[str, Any] = {}) -> State:
-        """Restore count, trace and best picture from a checkpoint, and return the optimizer's state from it.
+    def begin(self, v0: Array, shapes: Mapping[str, Shape] = {}, kinds: Mapping[str, Any] = {}) -> State:
+        """Return the state in which the run begins: the start alone, or that of the checkpoint to resume from.
+
+        Count, trace and best picture of the checkpoint are restored.
 
         Parameters
         ----------
-        path : Path
-            A file written by `Iteration.save`.
-        like : (n,) array
-            The start of this run; its size, dtype and device are used.
+        v0 : (n,) array
+            The start of this run; if there is a checkpoint, only its size, dtype and device are used.
         shapes, kinds : mapping, optional
             The shapes of the optimizer's arrays besides ``v`` and the types of its other values; see `read_checkpoint`.
 
         Returns
         -------
         (dict of str to array, dict)
-            The arrays, and all other values.
+            The arrays, of which ``v`` is the picture, and all other values; these are empty without a checkpoint.
 
         Raises
         ------
         HandstyleError
             If the file is not a checkpoint of this optimizer for a picture of this size and dtype.
         """
-        shapes, kinds = {"best_v": like.shape, **shapes}, {**OWN_FACTS, **kinds}
-        arrays, facts = read_checkpoint(path, self.method, like, shapes, kinds)
+        if self.resume is None:
+            return {"v": v0}, {}
+        shapes, kinds = {"best_v": v0.shape, **shapes}, {**OWN_FACTS, **kinds}
+        arrays, facts = read_checkpoint(self.resume, self.method, v0, shapes, kinds)
         self.count, self.best_value, self.best_v = facts["evaluations"], facts["best_value"], arrays["best_v"]
         self.best_terms, self.trace = facts["best_terms"], [Iteration(*row) for row in facts["trace"]]
         self.started = time.perf_counter() - facts["seconds"]

@@ -340,8 +340,7 @@ class Objective(Evaluable):
                 raise HandstyleError(f"weight of {term.name}: {term.weight} is not a number of 0 or more")
             if term.tap not in (*network.names, PICTURE):
                 raise HandstyleError(f"unknown layer {term.tap}: this network has {', '.join(network.names)}")
-        self.network, self.shape, self.names = network, shape, names
-        self.taps = taps_of(terms)
+        self.network, self.shape, self.names, self.taps = network, shape, names, taps_of(terms)
         self.terms = {}
         self.prepared = engine_of(network).prepare(network, tuple(terms), shape)
 
@@ -388,9 +387,7 @@ class Objective(Evaluable):
             if not math.isfinite(value):
                 raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
         if not finite:
-            raise NonFiniteError(
-                "the gradient holds values that are not finite, though every term is: lower the weights"
-            )
+            raise NonFiniteError("the gradient holds values that are not finite, though all terms are: lower weights")
         return math.fsum(self.terms.values())
 
 

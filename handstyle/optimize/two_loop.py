@@ -7,16 +7,14 @@ Large-scale L-BFGS using MapReduce, §3). One matrix product computes the new en
 copies them to the host, together with the objective's value: one wait for each evaluation.
 """
 
-from collections.abc import Iterable
-from types import EllipsisType
+from collections.abc import Callable
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.mapped import assemble, zeros_for
+from handstyle.foundations.mapped import assemble, split_pieces, zeros_for
 
 STRIP_VALUES = 1 << 17  # length of a strip whose products are summed in the vectors' dtype; strips are added in float64
-Part = tuple[slice | EllipsisType, Array, Array, Array]
 MIN_CURVATURE = 2.2e-16  # a pair is kept if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
 
 
@@ -58,16 +56,20 @@ class History:
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
-    def trial(self, parts: Iterable[Part], before: Array) -> Array:  # (n,) -> (used, 4) float64
+    def trial(  # (n,), (n,), (n,), (n,) -> (used, 4) float64
+        self, v: Array, g: Array, after: Array, g_after: Array, free: Callable[[slice], Array] | None = None
+    ) -> Array:
         """Write a trial step into the history, and return the dot products of its vectors with the history's.
 
         Parameters
         ----------
-        parts : iterable of (index, s, y, g)
-            The step, the difference of the gradients, and the gradient after the step: each as a whole (index ``...``),
-            or one piece after another.
-        before : (n,) array
-            The gradient before the step.
+        v, g : (n,) array
+            The picture and the gradient before the step.
+        after, g_after : (n,) array
+            The picture and the gradient after it.
+        free : callable, optional
+            ``free(piece)`` returns a slice of the gradient that the next direction is computed from; by default that
+            after the step.
 
         Returns
         -------
@@ -76,9 +78,10 @@ class History:
             passes them to `store`.
         """
         i = 1 + 2 * self.free
-        for at, s, y, g in parts:
-            self.basis[i, at], self.basis[i + 1, at], self.basis[0, at] = s, y, g
-        return self._dots(max(self.used, i + 2), [self.basis[0], self.basis[i], self.basis[i + 1], before])
+        for piece in split_pieces(g):  # of vectors in files one is in memory at a time
+            self.basis[i, piece], self.basis[i + 1, piece] = after[piece] - v[piece], g_after[piece] - g[piece]
+            self.basis[0, piece] = g_after[piece] if free is None else free(piece)
+        return self._dots(max(self.used, i + 2), [self.basis[0], self.basis[i], self.basis[i + 1], g])
 
     def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
         """Enter the dot products from `trial` in the table.
@@ -86,7 +89,7 @@ class History:
         Returns
         -------
         (float, float)
-            ``g·s`` and ``before·s``: the slopes along the step, at its end and at its beginning.
+            The slopes along the step, at its end and at its beginning: ``g·s`` for the gradients after and before it.
         """
         i, used = 1 + 2 * self.free, len(dots)
         for column, row in enumerate((0, i, i + 1)):

@@ -202,7 +202,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, own_memory: b
         return 0
     height, width = size
     # As measured: tests/painting/test_memory.py.
-    vectors = 2 if config.optimizer == "lbfgsb" else 4 if own_memory else 5
+    vectors = 2 if config.optimizer == "lbfgsb" else 4
     matrices = height**2 + width**2 if own_memory and config.optimizer == "lbfgs" else 0
     return item * (height * width * (1 + 3 * vectors) + matrices)
 

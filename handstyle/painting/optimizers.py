@@ -13,6 +13,7 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.image import resize
 from handstyle.foundations.mapped import is_large, mapped_zeros
 from handstyle.optimize.adam import Adam
+from handstyle.optimize.loop import RunOptions
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.precondition import minimize_preconditioned
 from handstyle.optimize.trace import Callback, Outcome
@@ -143,7 +144,7 @@ def choose_optimizer(
         "learning_rate": rates.get(config.optimizer, config.learning_rate_at),
         "longest": MAX_STEP,
     }
-    taken = signature(minimize).parameters
+    taken = {*signature(minimize).parameters, *RunOptions.__annotations__}
     if config.precondition and config.optimizer in LINE_SEARCH:  # for cosine coefficients, not pixels
         minimize = partial(minimize_preconditioned, minimize, exponent=config.precondition)
     chosen = partial(minimize, **{name: value for name, value in options.items() if name in taken})

@@ -19,7 +19,7 @@ def test_it_is_pytorchs_step_for_step():
     def rate(step):
         return 0.3 * 0.97 ** (step - 1)
 
-    minimize_adam(objective, v0, 40, rate, (0.8, 0.95), 1e-6, lambda row: path.append(row.v), box=(-1.0, 0.9))
+    minimize_adam(objective, v0, 40, rate, (0.8, 0.95), 1e-6, box=(-1.0, 0.9), callback=lambda row: path.append(row.v))
     x = torch.tensor(v0, requires_grad=True)
     judge = torch.optim.Adam([x], lr=0.3, betas=(0.8, 0.95), eps=1e-6)
     schedule = torch.optim.lr_scheduler.ExponentialLR(judge, 0.97)

@@ -17,6 +17,7 @@ from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
+from handstyle.optimize.endings import describe_scipy
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import max_history, minimize_lbfgsb
 from handstyle.optimize.objective import Evaluable, NonFiniteError, Objective
@@ -152,7 +153,7 @@ def test_nothing_left_to_gain() -> None:
 def test_the_default_limit_of_evaluations_is_named() -> None:
     """Twenty evaluations an iteration at most, and the number that ended the run is given."""
     result = SimpleNamespace(status=1, nit=0, message="STOP")
-    assert lbfgsb._reason(result, 0, 3, 80, 0.0) == ("done", "all 80 evaluations done")
+    assert describe_scipy(result, 0, 3, 80, 0.0) == ("done", "all 80 evaluations done")
 
 
 # --- a value that is not finite -----------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from support.sample_objectives import Plain
 
 import handstyle
 from handstyle.optimize.adam import minimize_adam
-from handstyle.optimize.classic import minimize_descent
-from handstyle.optimize.early_stop import WINDOW
+from handstyle.optimize.classic import minimize_descent, minimize_restarted
+from handstyle.optimize.endings import WINDOW
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.loop import Loop
@@ -73,6 +73,7 @@ def bowl(v):
         minimize_lbfgs,
         lambda f, v, n, **more: minimize_adam(f, v, 10 * n, 0.1, **more),
         lambda f, v, n, **more: minimize_descent(f, v, 10 * n, lambda step: 3e-3, **more),
+        lambda f, v, n, **more: minimize_restarted(f, v, n, 2, **more),
     ],
 )
 def test_every_optimizer_ends(minimize):
