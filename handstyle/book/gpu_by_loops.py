@@ -1,4 +1,4 @@
-"""A GPU played by loops, for chapter 23 and its exercises: launches, barriers, and who touches which memory.
+"""A GPU imitated by loops, for chapter 23 and its exercises: launches, barriers, and traces of memory accesses.
 
 A kernel is a function of ``blockIdx``, ``blockDim``, ``threadIdx`` and its arguments. One that must wait for the other
 threads of its block is a generator, and ``yield`` is its barrier. Arrays are flat, as in a GPU's memory.
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Three(NamedTuple):
-    """Two of CUDA's three coordinates; the third is not needed here.
+    """The coordinates x and y of a thread or block, or of their number; CUDA's z is not needed here.
 
     Examples
     --------
@@ -23,7 +23,7 @@ class Three(NamedTuple):
 
 
 def launch(kernel, grid, block, *arguments):
-    """Call `kernel` once for each thread of each block.
+    """Call `kernel` once for each thread of each block; a thread waits at its ``yield`` for the others of its block.
 
     Examples
     --------
@@ -39,12 +39,12 @@ def launch(kernel, grid, block, *arguments):
     for v, u in np.ndindex(grid.y, grid.x):
         threads = [kernel(Three(u, v), block, Three(s, t), *arguments) for t, s in np.ndindex(block.y, block.x)]
         waiting = [thread for thread in threads if thread is not None]
-        while waiting:  # each goes on to its next barrier, and nobody beyond it before all are there
+        while waiting:  # each thread runs to its next barrier; none passes it before all have reached it
             waiting = [thread for thread in waiting if next(thread, "done") != "done"]
 
 
 class Traced:
-    """A flat array that notes each index at which it is read or written.
+    """A flat array that records the index of every read and write in its list `trace`.
 
     Examples
     --------

@@ -28,7 +28,9 @@ SCIPY_SECONDS = 1.4e-7
 
 
 def lbfgs_advice(values: int, itemsize: int) -> str:
-    """Return a sentence on the time that SciPy's optimizer adds on a GPU, for a picture with a number of values.
+    """Return a sentence on the time that SciPy's L-BFGS-B, which runs on the host, adds to an iteration on a GPU.
+
+    `values` is the number of values of the picture, `itemsize` the bytes of each on the GPU.
 
     Examples
     --------
@@ -68,7 +70,22 @@ def print_start(
     strong: str,
     run: RunConfig,
 ) -> None:
-    """Print before the run its network, engine, device, tiles, pictures, strength, size and iterations.
+    """Print what a run will do: its network, engine, device, tiles, pictures, strength, size and iterations.
+
+    Parameters
+    ----------
+    memory : RunMemory
+        The forecast of the run, with its settings and network.
+    photograph, paintings : Picture, sequence of Picture
+        The pictures, as they were read.
+    output : Path
+        The picture to write.
+    weights : str
+        The name of the network, as it was typed.
+    strong : str
+        The strength in words.
+    run : RunConfig
+        The settings of the run.
 
     Examples
     --------

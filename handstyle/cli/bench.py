@@ -41,7 +41,32 @@ MAX_REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """The measurements of one program at one size.
+    """The measurements of one program, an engine or PyTorch, at one size; what was not measured is NaN.
+
+    Parameters
+    ----------
+    size : int
+        Side of the picture in pixels.
+    what : str
+        The name of the program.
+    fastest, median : float
+        Seconds of an evaluation.
+    difference : float
+        Relative difference of its gradient from the reference engine's.
+    first : float
+        Seconds of the first evaluation, which includes preparation, compilation and allocation.
+    spread : float
+        Seconds between the quartiles.
+    operations : float
+        Multiplications and additions of direct convolution, whatever the method.
+    memory : float
+        Forecast bytes of an evaluation.
+    low, high : float
+        The bounds of the median's confidence interval, in seconds.
+    done, moved : float
+        Operations of the method that was used, and bytes that it moves to and from memory, both counted.
+    joules : float
+        Energy of an evaluation, of the processor or the GPU that computes it.
 
     Examples
     --------
@@ -50,20 +75,20 @@ class BenchRow:
     16.0
     """
 
-    size: int  # pixels a side
+    size: int
     what: str
-    fastest: float  # seconds
+    fastest: float
     median: float
-    difference: float  # relative difference of its gradient from the reference engine's
-    first: float = math.nan  # seconds of the first evaluation, which includes preparation, compilation, allocation
-    spread: float = math.nan  # seconds between the quartiles
-    operations: float = math.nan  # multiplications and additions of the direct method
-    memory: float = math.nan  # forecast bytes of an evaluation
-    low: float = math.nan  # seconds: bounds of the median's confidence interval
-    high: float = math.nan  # seconds
-    done: float = math.nan  # operations of the method itself, as counted
-    moved: float = math.nan  # bytes to and from memory, as counted
-    joules: float = math.nan  # of the processor, or of the GPU on which it is computed, for one evaluation
+    difference: float
+    first: float = math.nan
+    spread: float = math.nan
+    operations: float = math.nan
+    memory: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    done: float = math.nan
+    moved: float = math.nan
+    joules: float = math.nan
 
     def share_of_roof(self, rates: Machine) -> float:
         """Return the speed of the method as a fraction of the roofline, its bound by arithmetic or memory.
@@ -98,20 +123,26 @@ def bench(
     sizes: Sequence[int] = (256, 512),
     rounds: int = 5,
 ) -> list[BenchRow]:
-    """Measure the time of one evaluation, value and gradient, with several engines and with PyTorch.
+    """Measure the time of one evaluation, value and gradient, with several engines and with PyTorch if it is installed.
 
     Parameters
     ----------
     networks : dict of str to Network
         Networks with the same weights and different engines, on any backend; the keys are the names of the rows.
     sizes : sequence of int
-        Sides of the pictures in pixels.
+        Sides of the pictures in pixels, at least 16.
     rounds : int
-        Number of timed evaluations with each, after a first one that prepares and compiles.
+        Number of timed evaluations with each engine and size, after a first one that prepares and compiles.
 
     Returns
     -------
     list of BenchRow
+        The measurements, by size; at each size those of the networks, then those of PyTorch.
+
+    Raises
+    ------
+    HandstyleError
+        If there are no networks, no rounds, or a size is too small.
 
     Examples
     --------
@@ -153,7 +184,16 @@ def bench(
 
 @dataclass(frozen=True)
 class TimedCall:
-    """The time, the energy (NaN if it cannot be read) and the result of one timed call.
+    """The time, the energy and the result of one timed call.
+
+    Parameters
+    ----------
+    seconds : float
+        The time.
+    joules : float
+        The energy; NaN if it cannot be read.
+    result : any
+        What the call returned.
 
     Examples
     --------
@@ -333,7 +373,18 @@ def _pytorch_evaluation(
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measurements with their date, the machine (see `environment`), and the path of their file.
+    """Measurements with their date and machine.
+
+    Parameters
+    ----------
+    rows : list of BenchRow
+        The measurements.
+    date : str
+        The date and time, in ISO format.
+    machine : dict of str to str
+        Versions and devices (see `environment`), the processor, and the load before the measurements.
+    path : str
+        The path of their file, or a phrase in its place.
 
     Examples
     --------
@@ -380,7 +431,9 @@ def average_load() -> float:
 
 
 def measurements_of(rows: Sequence[BenchRow], network: Network, load: float) -> Measurements:
-    """Return measurements on this machine, with its load before they began.
+    """Return the measurements in `rows` with the present date and a description of this machine.
+
+    `network` is that of the first row; `load` is the machine's `average_load` before the measurements began.
 
     Examples
     --------
@@ -395,7 +448,9 @@ def measurements_of(rows: Sequence[BenchRow], network: Network, load: float) -> 
 
 
 def make_record(measured: Measurements, rates: Machine | None = None) -> dict[str, Any]:
-    """Return measurements with date, machine and its operations and bytes per second, as JSON values.
+    """Return measurements as a dictionary of JSON values, which `write_record` writes.
+
+    With `rates` it has the machine's operations and bytes per second too.
 
     Examples
     --------
@@ -453,10 +508,10 @@ def read_record(path: Path) -> Measurements:
 
 
 def compare(now: Measurements, earlier: Measurements) -> Iterator[str]:
-    """Yield the comparison of measurements of two times in lines.
+    """Yield lines that compare measurements with earlier ones.
 
-    There is a line for each program and size in both, with the ratio of medians, and whether it exceeds the spread; one
-    for each of the two if the machine was busy; and one if they are not of the same machine.
+    There is a line for each program and size that both have, with the ratio of the medians, and whether the difference
+    exceeds the spread; a warning for each of the two if the machine was busy; and one if the machines differ.
 
     Examples
     --------
@@ -506,7 +561,7 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
 
 
 def check_new(flag: str, path: Path) -> None:
-    """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written.
+    """Raise `HandstyleError`, before the measurements, if the file that `flag` names exists or cannot be written.
 
     Examples
     --------

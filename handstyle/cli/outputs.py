@@ -85,7 +85,9 @@ def make_folder(folder: Path, flag: str) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the first default name that no file and no unfinished run has; see `_default_names`.
+    """Return the first of the default names of an output that neither a file nor an unfinished run has.
+
+    They are `path` itself, ``photo_painting.png``, then ``photo_painting_2.png`` and so on.
 
     Examples
     --------
@@ -100,7 +102,18 @@ def free_name(path: Path) -> Path:
 
 
 def default_output(path: Path, run: RunConfig) -> Path:
-    """Return the first free default name or, with ``--resume``, that of the latest unfinished run.
+    """Return the path of an output that was not named: a free one or, with ``--resume``, the latest unfinished run's.
+
+    Parameters
+    ----------
+    path : Path
+        The first of the default names; see `free_name`.
+    run : RunConfig
+        The settings of the run; `resume` is `AUTO` for a ``--resume`` without a file.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------

@@ -63,7 +63,9 @@ Finish = Callable[[Result], Result]
 
 
 def commands(everything: bool) -> dict[str, Any]:
-    """Return the commands by name; their help shows all flags if `everything` is true, else only the common ones.
+    """Return the functions of the commands ``stylize``, ``texture`` and ``reconstruct`` by name.
+
+    Their help shows all flags if `everything` is true, else only the common ones.
 
     Examples
     --------
@@ -158,7 +160,9 @@ def commands(everything: bool) -> dict[str, Any]:
 
 
 def with_output(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
-    """Return the path of the output, by default a free name, and the settings with the path of the checkpoint.
+    """Return the path of the output, and the settings with the checkpoint from which the run is resumed.
+
+    Without `output` the path is `default`, or a free one beside it; see `default_output`.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def report_run(
     snapshots: Snapshots | None,
     overwrite: bool,
 ) -> None:
-    """Write the report of a run beside its picture, and say where it is.
+    """Write the report of a run beside its picture, and print its path.
 
     Examples
     --------

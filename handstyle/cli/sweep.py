@@ -67,7 +67,20 @@ GAP, INK, PAPER = 12, 30, 250  # pixels between cells; gray levels of the text a
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a sheet: its caption, its settings as typed text, and the result.
+    """One picture of a sheet.
+
+    Parameters
+    ----------
+    caption : str
+        The settings in which it differs from the others, for its caption.
+    typed : dict of str to str
+        These settings by name, as they were typed.
+    picture : (H, W, 3) array or None
+        The picture; None before painting and after a failure.
+    recipe : str
+        Its recipe; empty if there is none.
+    said : str
+        The outcome in words.
 
     Examples
     --------
@@ -78,9 +91,9 @@ class Cell:
 
     caption: str
     typed: dict[str, str]
-    picture: Any = None  # (H, W, 3); None before painting and after a failure
+    picture: Any = None
     recipe: str = ""
-    said: str = ""  # the outcome in words
+    said: str = ""
 
 
 def sweep(
@@ -309,7 +322,7 @@ def _shared_network(settings: Settings, networks: dict[Any, Network]) -> Network
 
 
 def draw_sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
-    """Return the sheet: the pictures in rows and columns, each with its caption below.
+    """Return the sheet as an array (H, W, 3) of 0 to 255: the pictures in rows of `columns`, captions below them.
 
     Examples
     --------

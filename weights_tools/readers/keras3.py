@@ -22,7 +22,7 @@ MEMBER = "model.weights.h5"
 
 
 def read_keras3(path: Path) -> Reading:
-    """Read a ``.weights.h5`` file of Keras 3.
+    """Read the convolutions of a VGG from a ``.weights.h5`` file of Keras 3.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def read_keras3(path: Path) -> Reading:
 
 
 def read_keras_archive(path: Path) -> Reading:
-    """Read a ``.keras`` archive of Keras 3 without unpacking it.
+    """Read the convolutions of a VGG from a ``.keras`` archive of Keras 3 without unpacking it.
 
     Examples
     --------

@@ -22,7 +22,7 @@ MAX_HEADER_BYTES = 10_000  # bytes; NumPy's own bound
 
 
 def read_npz(path: Path) -> Reading:
-    """Read a ``.npz`` archive; each array is unpacked only if its header is plausible.
+    """Read the convolutions of a VGG from a ``.npz`` archive; an array is unpacked only if its header is plausible.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def _array(name: str, file: IO[bytes]) -> Array:
 
 
 def read_npy(path: Path) -> Reading:
-    """Read a ``.npy`` file with a dictionary of kernels and biases, saved as an array of one object.
+    """Read the convolutions of a VGG from a ``.npy`` file: a dictionary that was saved as an array of one object.
 
     Examples
     --------

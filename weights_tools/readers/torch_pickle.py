@@ -137,7 +137,9 @@ def _reading(state: Any, layout: str) -> Reading:
 
 
 def read_torch_zip(path: Path) -> Reading:
-    """Read a zip archive of PyTorch, which has ``NAME/data.pkl`` and the storages ``NAME/data/KEY``.
+    """Read the convolutions of a VGG from a zip archive, in which PyTorch saves since 1.6.
+
+    Its members are ``NAME/data.pkl``, the pickle, and the storages ``NAME/data/KEY``.
 
     Examples
     --------
@@ -198,7 +200,9 @@ def _storage_id(key: Any) -> tuple[Any, str, int]:
 
 
 def read_torch_stream(path: Path) -> Reading:
-    """Read a stream of PyTorch: five pickles (magic number, protocol, system, state, keys), then the storages.
+    """Read the convolutions of a VGG from the stream in which PyTorch saved before 1.6.
+
+    It consists of five pickles (magic number, protocol, system, state, keys of storages) and the bytes of the storages.
 
     Examples
     --------
@@ -251,7 +255,9 @@ def _place(view: memoryview, position: int, storage: _Storage) -> int:
 
 
 def read_torch_tar(path: Path) -> Reading:
-    """Read a tar archive of PyTorch 0.1, which has the members ``storages``, ``tensors`` and ``pickle``.
+    """Read the convolutions of a VGG from a tar archive of PyTorch 0.1.
+
+    Its members are ``storages``, ``tensors`` and ``pickle``.
 
     Examples
     --------

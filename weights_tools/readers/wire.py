@@ -94,7 +94,7 @@ def integers(kind: int, value: Value) -> list[int]:
 
 
 def text(value: Value) -> str:
-    """Return the text of a field, of at most 256 bytes.
+    """Return the text of a field, cut to 256 bytes; an empty text if the field is an integer.
 
     Examples
     --------
@@ -118,7 +118,12 @@ def message(value: Value) -> memoryview:
 
 
 def append(data: bytearray, value: Value) -> None:
-    r"""Append the bytes of a field to `data`, in which a repeated floating-point field is collected.
+    r"""Append the bytes of a field to `data`, which collects a floating-point field that is repeated.
+
+    Raises
+    ------
+    HandstyleError
+        If the field is an integer, or `data` becomes larger than any array of a VGG.
 
     Examples
     --------
@@ -133,7 +138,7 @@ def append(data: bytearray, value: Value) -> None:
 
 
 def as_array(name: str, shape: list[int], data: bytes | bytearray | memoryview, dtype: str) -> Array:
-    r"""Return the array of a layer, or raise `HandstyleError` if the number of bytes does not fit the shape.
+    r"""Return the array of the layer `name`, or raise `HandstyleError` if the number of bytes does not fit its shape.
 
     Examples
     --------

@@ -223,7 +223,7 @@ def moments_gradient(
     Raises
     ------
     HandstyleError
-        If the target has another number of channels.
+        If the number of channels of the target is not that of `f`.
 
     Notes
     -----
@@ -237,7 +237,7 @@ def moments_gradient(
     >>> device, f = DryDevice(), np.zeros((16, 16, 64), np.float32)
     >>> target = Moments(1.0, np.zeros(64), np.eye(64))
     >>> value, df = moments_gradient(device, f, StyleTerm("relu1_1", target, scale=1.0))
-    >>> [request.size for request in device.requests]  # product of a strip, gradient at it, 4 x 4 sums, value, gradient
+    >>> [request.size for request in device.requests]  # Gram matrix, gradient at it, 4 x 4 sums, value, gradient at f
     [16384, 16384, 512, 512, 65536]
     """
     C, xp = f.shape[2], device.xp
