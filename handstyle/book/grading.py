@@ -353,21 +353,21 @@ EXERCISES: dict[str, Exercise] = {}
 def exercise(
     label: str, title: str, functions: list[str], *mistakes: Mistake
 ) -> Callable[[Callable[[Any, Judge], None]], Callable[[Any, Judge], None]]:
-    """Register a judge in the table of exercises; a decorator.
+    """Return a decorator that enters a judge, with its exercise, in the table `EXERCISES`.
 
     Parameters
     ----------
     label, title : str
-        As on the page.
+        The label and the title of the exercise on its page.
     functions : list of str
-        What the reader writes.
+        The names of the functions that the reader writes.
     *mistakes : Mistake
-        Known wrong answers.
+        Known wrong answers, which the judge must reject.
 
     Returns
     -------
     callable
-        A decorator that returns the judge as it is.
+        The decorator, which returns the judge unchanged.
 
     Examples
     --------

@@ -204,12 +204,24 @@ class _Repetition:
 
 
 def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | None]:
-    """Find the input files of a run by their digests; the blank photograph of a texture has None as its path.
+    """Return the path of each input of a run, found by its digest.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe of the run.
+    sources : iterable of Path
+        Files, and folders whose files are searched.
+
+    Returns
+    -------
+    dict of Input to Path or None
+        The paths; None for the blank photograph of a texture, which is no file.
 
     Raises
     ------
     HandstyleError
-        If an input is not among `sources`, has changed, or was not a file.
+        If an input is not among `sources`, has changed since, or was given as an array, not as a file.
 
     Examples
     --------

@@ -29,7 +29,10 @@ PRUNING, FRESH, BATCH, PRACTICE, DRAWN = range(5)  # numbers of the random strea
 
 
 def _adam_step(state: State, gradients: Parameters, factor: float) -> None:
-    """Take one step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), `factor` times the rates long."""
+    """Change the parameters of `state` by one step of Adam, with its rates multiplied by `factor`.
+
+    Adam is algorithm 1 of Kingma and Ba (2015, arXiv 1412.6980). The caller counts the step.
+    """
     t = state.step + 1
     for name, g in gradients.items():
         m = state.first[name] = 0.9 * state.first[name] + 0.1 * g

@@ -235,7 +235,7 @@ def dictionary_key(key: Any) -> str | int:
 
 
 def plain_text(value: Any) -> Any:
-    """Return short bytes as text, and any other value unchanged.
+    """Return bytes as text if they are fewer than `MAX_TEXT_BYTES`, and any other value unchanged.
 
     Examples
     --------
