@@ -119,8 +119,8 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # design lets the features of later issues state budgets of their own: each group is one such feature, in modules of its
 # own, by name. A part that must grow says so by raising its number here.
 #
-# Where the first number is not the design's, the design's stands beside it. What is above it:
-# losses: the protocol of terms (35 lines), which stood in optimize when the design counted.
+# Normalized gradients and the protocol of terms stood in optimize when the design counted; the latter is within the
+# number of losses now.
 
 
 class Part(NamedTuple):
@@ -156,8 +156,12 @@ HOUSE = {
     ),
     "losses": Part(
         "handstyle/losses",
-        368,  # the design: 350
-        {"loss of patches": (131, "patches"), "loss of films": (23, "temporal")},
+        350,
+        {
+            "loss of patches": (131, "patches"),
+            "loss of films": (23, "temporal"),
+            "normalized gradients": (22, "normalized"),
+        },
     ),
     "optimize": Part(
         "handstyle/optimize",

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Protocol, TypeGuard
 from handstyle.foundations.backend import Array, namespace
 from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import MomentsTerm, StyleTerm
-from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.normalized import NormalizedTerm
+from handstyle.losses.terms import Term
 from handstyle.network.sequence import Features
 
 # (term, its features, whether the gradient may be written over them) -> weighted value, weighted gradient
@@ -140,7 +141,7 @@ class TermGradients:
         """
         for i, term in self._at(tap):
             self.values[i], df = self.gradient_of(term, f, overwrite)
-            total = df if total is None else self._add(total, df)
+            total = df if total is None else namespace(total).add(total, df, out=total)
         assert total is not None
         return total
 
@@ -159,10 +160,6 @@ class TermGradients:
         (array([[[2., 2.]]]), None, {})
         """
         return self[tap] if self._at(tap) else None
-
-    def _add(self, total: Array, df: Array) -> Array:
-        """Return the sum of two gradients, written over the first."""
-        return namespace(total).add(total, df, out=total)  # type: ignore[no-any-return]
 
     def _at(self, tap: str) -> list[tuple[int, Term]]:
         """Return the terms that measure the layer `tap`, each with its index among all terms."""

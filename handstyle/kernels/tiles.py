@@ -29,7 +29,8 @@ from handstyle.kernels.cpu.threads import default_team
 from handstyle.kernels.gradients import has_plain_moments, scaled_terms
 from handstyle.losses.content import ContentTerm, part_of, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
+from handstyle.losses.normalized import NORMALIZE_EPSILON, NormalizedTerm
+from handstyle.losses.terms import PICTURE, Statistic, Term, Window
 from handstyle.losses.total_variation import (
     VariationTerm,
     absolute_variation,
@@ -567,8 +568,7 @@ def magnitude(term: Term, ds: Statistic, f: Array, where: Window) -> Array:  # -
     if not isinstance(term, NormalizedTerm):
         return xp.zeros(2)  # type: ignore[no-any-return]
     df = abs(term.inner.spread(ds, f, where))
-    both: Array = xp.stack([df.sum(dtype=xp.float64), xp.asarray(df.size, dtype=xp.float64)])
-    return both
+    return xp.stack([df.sum(dtype=xp.float64), xp.asarray(df.size, dtype=xp.float64)])  # type: ignore[no-any-return]
 
 
 class Spread(NamedTuple):

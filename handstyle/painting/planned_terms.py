@@ -9,7 +9,8 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments
-from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
+from handstyle.losses.normalized import NormalizedTerm
+from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import Place
@@ -94,8 +95,7 @@ def planned_terms(
                 targets = [(1 / count, each) for each in moments]
                 mask = dummy(height, width, 1) if region else None
                 if share:
-                    name = f"style {tap}{suffix}"
-                    terms += terms_at(gram, tap, place, targets, mask, share, name)
+                    terms += terms_at(gram, tap, place, targets, mask, share, f"style {tap}{suffix}")
     if config.content_weight:
         for tap, share in config.layer_weights("content").items():
             term = ContentTerm(tap, dummy(*shapes[tap]), config.content_weight * share)

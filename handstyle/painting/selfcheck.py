@@ -19,8 +19,9 @@ from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.losses.normalized import NormalizedTerm
 from handstyle.losses.patches import PatchTerm
-from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Cache, Convolution, Pool, ReLU, sequence_forward
 from handstyle.network.vgg import Network, summary
@@ -293,12 +294,11 @@ def _preprocess_rows(network: Network, size: int, rng: np.random.Generator) -> I
     convention = network.convention
     x = network.backend.asarray(rng.uniform(0, 255, (size, size, 3)), dtype=network.dtype)
     zero = preprocess_forward(0 * x, convention)
-    yield Row(
-        "preprocess",
-        check_adjoint(
-            lambda u: preprocess_forward(u, convention) - zero, lambda v: preprocess_backward(v, convention), x
-        ),
-    )
+
+    def forward(u: Array) -> Array:
+        return preprocess_forward(u, convention) - zero
+
+    yield Row("preprocess", check_adjoint(forward, lambda v: preprocess_backward(v, convention), x))
 
 
 def _layer_rows(network: Network, rng: np.random.Generator) -> Iterator[Row]:

@@ -20,9 +20,10 @@ from handstyle.losses.distribution import (
     wasserstein_loss,
 )
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
+from handstyle.losses.normalized import NormalizedTerm
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig

@@ -23,7 +23,8 @@ from handstyle.kernels.tiles import by_tiles, tiled_features
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_forward
-from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.normalized import NormalizedTerm
+from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Network, build_network, random_weights
 from handstyle.optimize.objective import Objective, forward_to

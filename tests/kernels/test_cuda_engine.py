@@ -27,8 +27,9 @@ from handstyle.kernels.gradients import GivenGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
 from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.normalized import NormalizedTerm
 from handstyle.losses.temporal import temporal_term
-from handstyle.losses.terms import WHOLE, NormalizedTerm
+from handstyle.losses.terms import WHOLE
 from handstyle.losses.total_variation import VariationTerm, absolute_variation, total_variation
 from handstyle.network.sequence import Convolution, Pool, ReLU, make_engine, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights

@@ -12,8 +12,9 @@ from handstyle.kernels.cpu import passes
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
 from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.normalized import NormalizedTerm
 from handstyle.losses.temporal import temporal_term
-from handstyle.losses.terms import PICTURE, WHOLE, NormalizedTerm, Term, Window
+from handstyle.losses.terms import PICTURE, WHOLE, Term, Window
 from handstyle.losses.total_variation import VariationTerm, absolute_variation, range_penalty
 from handstyle.network.vgg import Network, build_network, random_weights
 from handstyle.optimize.objective import Objective, evaluate, forward_to

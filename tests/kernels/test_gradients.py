@@ -10,8 +10,8 @@ from handstyle.kernels.counting import target_bytes
 from handstyle.kernels.gradients import scaled_terms
 from handstyle.losses.content import ContentTerm, relative_scale
 from handstyle.losses.gram import Moments, StyleTerm
+from handstyle.losses.normalized import NormalizedTerm
 from handstyle.losses.patches import PatchTerm
-from handstyle.losses.terms import NormalizedTerm
 
 rng = np.random.default_rng(0)
 

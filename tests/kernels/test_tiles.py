@@ -38,8 +38,9 @@ from handstyle.losses.distribution import (
     wasserstein_loss,
 )
 from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.normalized import NormalizedTerm
 from handstyle.losses.temporal import temporal_term
-from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
+from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import (
     VariationTerm,
     absolute_variation,
