@@ -27,9 +27,10 @@ def main(out, quick=True):
     scene, parts = portrait_scene(height, width), portrait_masks(height, width)
     styles = [painting(size, size), kept(flow_painting, size, size, 3)[..., ::-1].astype(np.float64)]
     net = network("float32")
-    figure, axes = plt.subplots(1, 6, figsize=(8.8, 2.7), layout="constrained", width_ratios=(1, 0.66, 1, 1, 1, 1))
-    show(axes[0], scene, "the photograph")
-    show(axes[1], np.concatenate([style[:, : size * 2 // 3] for style in styles]), "the paintings")
+    figure, axes = plt.subplots(2, 3, figsize=(8.8, 8.5), layout="constrained")
+    panels = axes.ravel()
+    show(panels[0], scene, "the photograph")
+    show(panels[1], np.concatenate([style[: size // 2, :width] for style in styles]), "the paintings, in part")
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         for part in ("background", "clothes"):
@@ -37,7 +38,7 @@ def main(out, quick=True):
         half = np.zeros((size, size), np.uint8)
         half[:, : size // 2] = 255
         Image.fromarray(half).save(at / "half.png")
-        for panel, (name, choice) in zip(axes[2:], CHOICES.items(), strict=True):
+        for panel, (name, choice) in zip(panels[2:], CHOICES.items(), strict=True):
             options = {"mask": ("background.png", "clothes.png"), **choice}
             for field in ("mask", "style_mask"):
                 options[field] = tuple(str(at / file) for file in options.get(field, ()))
