@@ -22,11 +22,15 @@ from pictures.scenes import flow_painting, night_scene
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, Weights
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Objective
 from handstyle.painting.load import EMBEDDED, load_network, load_weights
 
 BLUE, ORANGE, GREEN, GRAY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
-SIGNED = "RdBu_r"  # zero is white; on a dark page it is dark, and the colors lie the same way round
-DARK_SIGNED = ("#a9d3f5", "#3b7fc4", "#17191d", "#d9622b", "#ffcfae")
+# Blue below zero and orange above. The strongest are dark and zero is white; on a dark page the reverse.
+from_list = mpl.colors.LinearSegmentedColormap.from_list
+SIGNED = from_list("signed", ("#0c3565", "#3b7fc4", "#ffffff", "#d9622b", "#7a2c0c"))
+DARK_SIGNED = from_list("signed, dark", ("#a9d3f5", "#3b7fc4", "#17191d", "#d9622b", "#ffcfae"))
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -107,6 +111,25 @@ def signed(axes: plt.Axes, values: np.ndarray, title: str = "", size: float | No
     show(axes, values, title, cmap=SIGNED, vmin=-size, vmax=size)
 
 
+def two_runs(runs: dict[str, Objective], start: np.ndarray, evaluations: int) -> tuple[Figure, plt.Axes]:
+    """Draw where L-BFGS-B leads with the right objective and with a broken one, and both losses over evaluations.
+
+    A cross marks a run that gave up. Returns the figure and the panel of the losses.
+    """
+    figure, (*panels, losses) = plt.subplots(1, 3, figsize=(7.2, 2.4), layout="constrained")
+    for panel, color, (words, objective) in zip(panels, (BLUE, ORANGE), runs.items(), strict=True):
+        outcome = minimize_lbfgsb(objective, start, evaluations, evaluations=evaluations)
+        show(panel, outcome.v.reshape(objective.shape), words)
+        done = [1, *(row.evaluations for row in outcome.trace), outcome.evaluations]
+        values = [objective(start)[0], *(row.value for row in outcome.trace), outcome.value]
+        losses.semilogy(done, values, color=color, label=words)
+        if outcome.evaluations < evaluations:
+            losses.plot(outcome.evaluations, outcome.value, "x", color=color, ms=9, mew=2)
+    losses.set(xlabel="evaluations", title="the loss")
+    losses.legend(fontsize=9)
+    return figure, losses
+
+
 def y_ticks(axes: plt.Axes, *values: float) -> None:
     """Write these values beside a logarithmic axis, as numbers and not as powers of ten."""
     axes.set_yticks(values, [f"{value:g}" for value in values])
@@ -143,8 +166,8 @@ def for_a_dark_page(figure: Figure) -> None:
 
     arrows = [t.arrow_patch for t in figure.findobj(mpl.text.Annotation) if t.arrow_patch]
     for artist in [*figure.findobj(), *arrows]:
-        if isinstance(artist, mpl.image.AxesImage) and artist.get_cmap().name == SIGNED:
-            artist.set_cmap(mpl.colors.LinearSegmentedColormap.from_list("dark", DARK_SIGNED))
+        if isinstance(artist, mpl.image.AxesImage) and artist.get_cmap() == SIGNED:
+            artist.set_cmap(DARK_SIGNED)
         if isinstance(artist, mpl.collections.Collection):
             if artist.get_array() is None:
                 artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))
