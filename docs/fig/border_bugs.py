@@ -18,7 +18,8 @@ def main(out, quick=True):
         "corners forgotten": corners_forgotten,
     }
     ones, steps = np.ones((8, 10, 1)), 30 if quick else 200
-    figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.2), layout="constrained")
+    figure, axes = plt.subplots(3, 3, figsize=(7.2, 6.1), layout="constrained")
+    pictures = []
     for column, (title, bug) in enumerate(bugs.items()):
         signed(axes[0, column], bug(ones, "reflect")[..., 0], title, size=8)
         for (r, s), value in np.ndenumerate(bug(ones, "reflect")[..., 0]):
@@ -27,9 +28,13 @@ def main(out, quick=True):
         def by_bug(d, mode, bug=bug):
             return bug(d, mode) if mode == "reflect" else pad_backward(d, mode)
 
-        patches = [] if bug is pad_backward else [(convolution, "pad_backward", by_bug)]
-        picture = painted(patches, steps=steps, padding="reflect")
-        show(axes[1, column], picture, "painted")
+        pictures.append(painted([(convolution, "pad_backward", by_bug)], steps=steps, padding="reflect"))
+        show(axes[1, column], pictures[-1], "painted")
+        apart = (pictures[-1] - pictures[0]).mean(axis=2)
+        if column:
+            signed(axes[2, column], apart, f"less the true one: {abs(apart).mean():.1f} gray levels", size=60)
+        else:
+            axes[2, column].set_axis_off()
     save(figure, out)
 
 

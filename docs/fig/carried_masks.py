@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from pictures.scenes import portrait_masks, portrait_scene
 
-from fig.common import command, network, save, show
+from fig.common import GRAY, command, network, save, show
 from handstyle.losses.regions import carry_mask
 
 TAPS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -22,6 +22,9 @@ def main(out, quick=True):
         carried = carry_mask(layers, mask, TAPS, rule)
         for axis, tap in zip(row[1:], TAPS, strict=True):
             show(axis, carried[tap][..., 0], f"{rule}\n{tap}", cmap="gray", vmin=0, vmax=1)
+    for axis in axes.ravel():  # a frame, for a mask is as white as the page
+        height, width = axis.images[0].get_array().shape[:2]
+        axis.add_patch(plt.Rectangle((-0.5, -0.5), width, height, fill=False, ec=GRAY, lw=0.8))
     save(figure, out)
 
 

@@ -23,14 +23,12 @@ def main(out, quick=True):
     one = np.abs(rng.normal(size=(60, 1)) * [1.5, 1.5] + rng.normal(size=(60, 2)) * 0.3)
     other = np.where(rng.random((60, 1)) < 0.5, [2.0, 0.1], [0.1, 1.5]) + 0.2 * np.abs(rng.normal(size=(60, 2)))
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
-    for points, color, words in (
-        (one, BLUE, "the picture: together"),
-        (other, ORANGE, "the painting: apart"),
-    ):
-        axes[0].plot(*points.T, ".", color=color, ms=5, label=words)
+    for points, color in ((one, BLUE), (other, ORANGE)):
+        axes[0].plot(*points.T, ".", color=color, ms=5)
         axes[0].plot(*ellipse(points.T @ points / len(points)).T, color=color, lw=2)
     axes[0].set(xlabel="channel 1", ylabel="channel 2", xlim=(-2.2, 4.6), ylim=(-2.2, 5.4), aspect="equal")
-    axes[0].legend(fontsize=9, loc="upper center")
+    for x, y, color, words in ((2.0, 4.6, BLUE, "the picture:\ntogether"), (-1.9, 2.1, ORANGE, "the painting:\napart")):
+        axes[0].text(x, y, words, color=color, fontsize=9, ha="right" if color == BLUE else "left")
     features, _ = network().forward(preprocess_forward(painting(96, 128), network().convention), TAPS)
     for tap in TAPS:
         values = np.sort(np.linalg.eigvalsh(moments_forward(features[tap]).outer))[::-1]

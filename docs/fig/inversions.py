@@ -28,7 +28,7 @@ def main(out, quick=True):
     show(axes[0, 0], photo, "the photograph")
     for axis, tap in zip(axes.ravel()[1:], TAPS, strict=True):
         picture, left = invert(net, photo, tap, 70 if quick else 1000)
-        show(axis, picture, f"{tap}: {left:.1g} left")
+        show(axis, picture, f"{tap}: {np.format_float_positional(left, 1, fractional=False)} left")
     save(figure, out)
 
 

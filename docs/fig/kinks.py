@@ -20,7 +20,7 @@ def main(out, quick=True):
         h = 0.2
         left.plot([at - h, at + h], [f(at - h), f(at + h)], "o-", color=hue, label=words, lw=2)
     left.set(xlabel="x", ylabel="f(x)", title="the secant that stands for the tangent")
-    left.legend(loc="lower right")
+    left.legend(loc="upper left")
     steps = np.logspace(-4, -0.3, 60)
     for at, hue, words in ((-0.25, GREEN, "x = −0.25"), (0.0, ORANGE, "x = 0, kink at 0.1")):
         truth = 1 + 0.3 * at

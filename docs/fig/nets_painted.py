@@ -15,17 +15,17 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from fig import problem
-from fig.common import command, save, show
+from fig.common import command, painting, save, show, weights
 from handstyle.network.vgg import random_weights
 from handstyle.painting.load import load_network
 
 KEPT = Path(__file__).with_name("nets_painted_vgg19.png")
 
 
-def by_network(weights, steps=40):  # -> (H, W, 3)
+def by_network(loaded, steps=40):  # -> (H, W, 3)
     """Return the town, painted by a network of these weights."""
     own = problem.network
-    problem.network = lambda dtype, **options: load_network(weights, backend="numpy", dtype=dtype, **options)
+    problem.network = lambda dtype, **options: load_network(loaded, backend="numpy", dtype=dtype, **options)
     try:
         return problem.painted(steps=steps)
     finally:
@@ -38,17 +38,18 @@ def main(out, quick=True):
     with Image.open(KEPT) as kept:
         panels = {"VGG-19": np.asarray(kept, float)}
     panels["the small network"] = problem.painted(steps=steps)
-    panels["random weights"] = by_network(random_weights(widths=(24, 64, 96, 192, 224)), steps)
+    widths = tuple(weights().layers[f"conv{block}_1"][0].shape[3] for block in range(1, 6))
+    panels["random weights"] = by_network(random_weights(widths=widths), steps)
     figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
-    axes[1, 1].set_axis_off()
+    panels["the painting"] = painting(144, 192)
     for panel, (name, picture) in zip(axes.ravel(), panels.items(), strict=False):
         show(panel, picture, name)
     save(figure, out)
 
 
-def keep(weights):
+def keep(file):
     """Paint VGG-19's panel anew."""
-    Image.fromarray(np.clip(by_network(weights), 0, 255).astype(np.uint8)).save(KEPT, optimize=True)
+    Image.fromarray(np.clip(by_network(file), 0, 255).astype(np.uint8)).save(KEPT, optimize=True)
 
 
 if __name__ == "__main__":

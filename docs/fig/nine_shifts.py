@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import command, photograph, save, signed
+from fig.common import GRAY, command, photograph, save, signed
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_forward
 
@@ -22,8 +22,10 @@ def main(out, quick=True):
     figure, axes = plt.subplots(3, 6, figsize=(7.2, 3.4), layout="constrained")
     size = np.abs(terms).max()
     for k, (i, j) in enumerate(np.ndindex(3, 3)):
-        signed(axes[i, j], terms[k], f"× {SOBEL[i, j]:g}", size)
+        signed(axes[i, j], terms[k], f"× {SOBEL[i, j]:g}".replace("-", "−"), size)
         signed(axes[i, j + 3], sums[k], "the sum" if k == 8 else f"{k + 1} added", size)
+    for axis in axes.ravel():  # a frame, for zero is as white as the page
+        axis.add_patch(plt.Rectangle((-0.5, -0.5), W, H, fill=False, ec=GRAY, lw=0.6))
     save(figure, out)
 
 

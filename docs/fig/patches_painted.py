@@ -12,8 +12,9 @@ LAYERS = ("relu3_1", "relu4_1")
 def main(out, quick=True):
     """Draw the figure to `out`."""
     width, iterations = (192, 30) if quick else (384, 200)
-    photo, art, net = photograph(width * 3 // 4, width), painting(width, width), network("float32")
-    figure, axes = plt.subplots(1, 4, figsize=(8.8, 2.3), layout="constrained")
+    photo, art, net = photograph(width * 3 // 4, width), painting(width * 3 // 4, width), network("float32")
+    figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
+    axes = axes.ravel()
     show(axes[0], photo, "the photograph")
     show(axes[1], art, "the painting")
     for panel, (statistic, weight) in zip(axes[2:], (("gram", 10.0), ("patches", 2.0)), strict=True):

@@ -24,9 +24,9 @@ def halve(p):  # (H, W) -> (H/2, W/2)
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    stripes = np.zeros((96, 96))
+    stripes = np.zeros((32, 32))
     stripes[::2] = 255
-    even = np.full((96, 96), float(encode(np.array(0.5))))
+    even = np.full((32, 32), float(encode(np.array(0.5))))
     p = np.hstack([stripes, even])
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 1.8), layout="constrained")
     show(axes[0], p, "stripes | gray 188", cmap="gray", vmin=0, vmax=255)

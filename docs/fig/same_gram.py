@@ -70,7 +70,7 @@ def main(out, quick=True):
             off.append(100 * np.linalg.norm(mean - right) / np.linalg.norm(right))
         bars.bar(np.arange(len(TAPS)) + 0.4 * n, off, 0.36, color=color, label=words)
     bars.set_xticks(np.arange(len(TAPS)) + 0.2, TAPS)
-    bars.set(ylabel="percent", title="means, off the painting's")
+    bars.set(ylabel="percent", title="error of the mean features")
     bars.legend(fontsize=9)
     save(figure, out)
 

@@ -37,7 +37,7 @@ def main(out, quick=True):
     ):
         values = [gram_loss(m, a)[0] for m, a in zip(grams(picture), original, strict=True)]
         axes[3].bar(np.arange(6) + shift, np.maximum(values, 1e-5), 0.38, color=hue, label=words, bottom=0)
-    axes[3].set(yscale="log", ylim=(1e-5, 10), title="squared error of the Gram matrix")
+    axes[3].set(yscale="log", ylim=(1e-5, 10), title="relative squared error of the Gram matrix")
     axes[3].set_xticks(range(6), names, rotation=45, ha="right", fontsize=9)
     axes[3].legend(fontsize=9, loc="upper left")
     save(figure, out)

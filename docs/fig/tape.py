@@ -26,8 +26,8 @@ def main(out, quick=True):
         end = k + 0.79
         axes.plot([k + 0.72, end], [0.37, 0.37], color=BLUE, lw=1.8)
         axes.annotate("", (end, 1.0), (end, 0.37), arrowprops=arrow | {"color": BLUE, "lw": 1.8})
-        axes.add_patch(plt.Rectangle((end - 0.55, 1.0), 1.1, 0.34, fill=False, ec=GREEN, lw=1.5))
-        axes.text(end, 1.17, name, ha="center", va="center", fontsize=9, color=GREEN)
+        axes.add_patch(plt.Rectangle((end - 0.6, 1.0), 1.3, 0.34, fill=False, ec=GREEN, lw=1.5))
+        axes.text(end + 0.05, 1.17, name, ha="center", va="center", fontsize=9, color=GREEN)
         bend = end + 0.14
         axes.plot([bend, bend], [1.0, 0.12], color=ORANGE, lw=1.8)
         axes.annotate("", (k + 0.72, 0.12), (bend, 0.12), arrowprops=arrow | {"color": ORANGE, "lw": 1.8})

@@ -49,7 +49,7 @@ def main(out, quick=True):
         VariationTerm(1e-3),
     ]
     outcome = minimize_lbfgsb(Objective(net, terms, photo.shape), photo.ravel(), 40 if quick else 500)
-    figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.7), layout="constrained", width_ratios=(1, 0.66, 1))
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 4.1), layout="constrained", width_ratios=(1, 0.44, 1))
     show(axes[0], photo, "the photograph")
     show(axes[1], np.concatenate([first[:, :170], second[:, :170]]), "the paintings")
     show(axes[2], outcome.v.reshape(photo.shape), "two styles, head in neither")

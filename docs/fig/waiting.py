@@ -25,7 +25,7 @@ def main(out, quick=True):
         place.set(yticks=[0.45, 1.45], yticklabels=["device", "host"], xlim=(0, 12), xticks=[], ylim=(0, 1.9))
         place.set_title("a float for each loss" if every else "all values at the end", loc="left")
         place.spines["bottom"].set_visible(False)
-    for hue, words in ((BLUE, "ask"), (GREEN, "work"), (ORANGE, "wait, and fetch")):
+    for hue, words in ((BLUE, "ask"), (GREEN, "work"), (ORANGE, "fetch")):
         axes[1].plot([], [], color=hue, lw=6, label=words)
     axes[1].legend(loc="lower right", ncol=3, fontsize=9)
     save(figure, out)

@@ -24,7 +24,7 @@ def main(out, quick=True):
         (axes[2], work, "GFLOP forward at 512²", GREEN),
     ):
         bars = place.bar([f"{k}" for k in range(1, 6)], heights, color=hue)
-        place.bar_label(bars, fmt="%.3g", fontsize=9)
+        place.bar_label(bars, fmt="%.2g", fontsize=9)
         place.set(title=title, xlabel="block", yticks=[], ylim=(0, 1.15 * heights.max()))
         place.spines["left"].set_visible(False)
     save(figure, out)

@@ -7,6 +7,8 @@ from pictures.scenes import portrait_scene
 from fig.common import command, save, show
 from handstyle.losses.total_variation import total_variation
 
+STEPS, CROWN = 40, 13  # of descent; the row of the picture in which the hair begins
+
 
 def one_way(p):
     """Return the gradient in which each difference pulls one of its two pixels only."""
@@ -37,9 +39,11 @@ def main(out, quick=True):
     show(axes[0], noisy, "the start")
     for axis, (words, gradient) in zip(axes[1:], gradients.items(), strict=True):
         p = noisy
-        for _ in range(20):
+        for _ in range(STEPS):
             p = p - 0.05 * n * gradient(p)
         show(axis, p, words)
+    for axis in axes:  # where the crown is at the start
+        axis.axhline(CROWN, color="white", lw=1, ls=":")
     save(figure, out)
 
 
