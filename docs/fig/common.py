@@ -27,6 +27,7 @@ from handstyle.optimize.objective import Objective
 from handstyle.painting.load import EMBEDDED, load_network, load_weights
 
 BLUE, ORANGE, GREEN, GRAY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
+BRIGHT = "#fffbe6"  # of lines on pictures: white but for a tint, or it would be turned over for a dark page
 # Blue below zero and orange above. The strongest are dark and zero is white; on a dark page the reverse.
 from_list = mpl.colors.LinearSegmentedColormap.from_list
 SIGNED = from_list("signed", ("#0c3565", "#3b7fc4", "#ffffff", "#d9622b", "#7a2c0c"))
@@ -172,8 +173,9 @@ def for_a_dark_page(figure: Figure) -> None:
             if artist.get_array() is None:
                 artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))
         elif isinstance(artist, mpl.patches.Patch):
-            face, edge = turned(artist.get_facecolor()), turned(artist.get_edgecolor())
-            artist.set(facecolor=face, edgecolor=edge)
+            edge = artist.get_edgecolor()
+            edge = turned(edge) if edge[3] else "none"  # else the transparency of the whole would make it visible
+            artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=edge)
         elif isinstance(artist, mpl.lines.Line2D):
             own = artist.get_markerfacecolor(), artist.get_markeredgecolor()
             artist.set_color(turned(artist.get_color()))

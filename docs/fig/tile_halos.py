@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, ORANGE, command, network, photograph, save, show
+from fig.common import BLUE, BRIGHT, ORANGE, command, network, photograph, save, show
 from handstyle.kernels.tiles import Tiling, by_tiles
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.planned_terms import planned_terms
@@ -26,9 +26,9 @@ def main(out, quick=True):
     show(left, picture * shade)
     for one in tiling.tiles:
         if one.rows.own_start:
-            left.axhline(one.rows.own_start, color="white", linewidth=0.7)
+            left.axhline(one.rows.own_start, color=BRIGHT, linewidth=0.7)
         if one.columns.own_start:
-            left.axvline(one.columns.own_start, color="white", linewidth=0.7)
+            left.axvline(one.columns.own_start, color=BRIGHT, linewidth=0.7)
     sides = (256, 384, 512, 768, 1024, 1536, 2048) if quick else (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
     for label, color, engine in (
         ("whole", ORANGE, net.engine),

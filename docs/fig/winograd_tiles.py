@@ -3,7 +3,7 @@
 from matplotlib import patches
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GRAY, ORANGE, command, photograph, save, show
+from fig.common import BLUE, BRIGHT, GRAY, ORANGE, command, photograph, save, show
 
 SIDE = 4  # outputs of a tile
 
@@ -20,9 +20,9 @@ def main(out, quick=True):
     show(ax, picture)
     H, W, _ = picture.shape
     for y in range(0, H + 1, SIDE):
-        ax.plot((-0.5, W - 0.5), (y - 0.5, y - 0.5), color="white", linewidth=0.5)
+        ax.plot((-0.5, W - 0.5), (y - 0.5, y - 0.5), color=BRIGHT, linewidth=0.5)
     for x in range(0, W + 1, SIDE):
-        ax.plot((x - 0.5, x - 0.5), (-0.5, H - 0.5), color="white", linewidth=0.5)
+        ax.plot((x - 0.5, x - 0.5), (-0.5, H - 0.5), color=BRIGHT, linewidth=0.5)
     frame(ax, 8, 8, SIDE, facecolor=ORANGE, alpha=0.75)
     frame(ax, 7, 7, SIDE + 2, fill=False, edgecolor=ORANGE, linewidth=2)
     frame(ax, 7, 11, SIDE + 2, fill=False, edgecolor="#c8dcf5", linewidth=2, linestyle="--")
