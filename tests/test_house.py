@@ -119,8 +119,7 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # design lets the features of later issues state budgets of their own: each group is one such feature, in modules of its
 # own, by name. A part that must grow says so by raising its number here.
 #
-# Normalized gradients and the protocol of terms stood in optimize when the design counted; the latter is within the
-# number of losses now.
+# The protocol of terms, which stood in optimize when the design counted, is within the number of losses.
 
 
 class Part(NamedTuple):

@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, show
-from handstyle.painting.feature_scale import match_features
-from handstyle.painting.presets import PRESETS, apply_preset
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import PRESETS
 
 
 def main(out, quick=True):
@@ -16,7 +16,7 @@ def main(out, quick=True):
     width, rounds = (128, 10) if quick else (384, 30)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     chosen = PRESETS["keras-2017"]
-    net, _ = match_features(apply_preset(network("float32"), chosen), chosen.features)
+    net, _ = fit_network(network("float32"), chosen)
     plain = replace(chosen.config, size=width, content_layers=("relu4_2",), evaluations=20 * rounds)
     top = 0.0
     figure, axes = plt.subplots(1, 3, figsize=(8.8, 2.5), layout="constrained", width_ratios=(1.5, 1, 1))

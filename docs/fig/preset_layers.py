@@ -9,14 +9,14 @@ from fig.common import command, network, painting, photograph, save
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.optimize.objective import evaluate
-from handstyle.painting.feature_scale import match_features
-from handstyle.painting.presets import PRESETS, apply_preset
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import PRESETS
 from handstyle.painting.targets import build_terms
 
 
 def shares(chosen, net, photo, art):
     """Return the norms of the gradients at the photograph, one for each style term."""
-    ready, _ = match_features(apply_preset(net, chosen), chosen.features)
+    ready, _ = fit_network(net, chosen)
     config = replace(chosen.config, content_weight=0.0, tv_weight=0.0, range_weight=0.0, means_weight=0.0)
     terms = build_terms(ready, config, photo.astype(ready.dtype), [art.astype(ready.dtype)])
     terms = [term for term in terms if not isinstance(term, ContentTerm | VariationTerm)]

@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
-from handstyle.painting.feature_scale import match_features
-from handstyle.painting.presets import apply_preset, find_preset
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import find_preset
 
 LOSSES = ("keras-2017", "gatys-norm", "pytorch-tutorial", "handstyle")
 
@@ -27,7 +27,7 @@ def main(out, quick=True):
         config = replace(chosen.config, **run, size_rule="long", evaluations=0, clamp=False)
         if config.content_layers == ("relu5_2",):  # the small network ends at conv5_1
             config = replace(config, content_layers=("relu4_2",))
-        ready, _ = match_features(apply_preset(net, chosen), chosen.features)
+        ready, _ = fit_network(net, chosen)
         result = handstyle.stylize(photo, art, network=ready, config=config)
         show(panel, np.asarray(result.array), name)
     save(figure, out)

@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
-from handstyle.painting.feature_scale import match_features
-from handstyle.painting.presets import PRESETS, apply_preset
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import PRESETS
 
 RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, whose pixels pull less than fewer would
 
@@ -47,7 +47,7 @@ def main(out, quick=True):
             iterations_by_scale=(),
             evaluations=0,
         )
-        ready, _ = match_features(apply_preset(net, chosen), chosen.features)
+        ready, _ = fit_network(net, chosen)
         result = handstyle.stylize(photo, art, network=ready, config=config)
         show(panel, np.asarray(result.array))
         panel.set_title(shown, fontsize=9)

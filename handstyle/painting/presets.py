@@ -217,19 +217,6 @@ def preset(name: str) -> StyleConfig:
     return find_preset(name).config
 
 
-def apply_preset(network: Network, chosen: Preset) -> Network:
-    """Return a network with the pooling, padding, rounding and input of a preset, and the same weights and engine.
-
-    Examples
-    --------
-    >>> from handstyle.network.vgg import build_network, random_weights
-    >>> network = apply_preset(build_network(random_weights()), find_preset("gatys"))
-    >>> next(layer.kind for layer in network.layers if isinstance(layer, Pool))
-    'average'
-    """
-    return set_input_convention(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen)
-
-
 def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Network:
     """Return a network with another pooling, padding and rounding.
 

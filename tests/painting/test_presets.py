@@ -15,7 +15,8 @@ from handstyle.losses.regions import cysmith_mask
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.presets import PRESETS, apply_preset, find_preset, unmet
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import PRESETS, find_preset, rebuild, set_input_convention, unmet
 from handstyle.painting.targets import Painting, build_terms
 
 torch = pytest.importorskip("torch", reason="PyTorch is the judge here: pip install --group golden")
@@ -325,7 +326,8 @@ def weights_of(chosen):
 
 
 def ours(chosen, weights, p, content, paintings, masks=()):
-    network = apply_preset(build_network(weights).astype("float64"), chosen)
+    network = rebuild(build_network(weights).astype("float64"), chosen.pooling, chosen.padding, chosen.rounding)
+    network = set_input_convention(network, chosen)
     terms = build_terms(network, chosen.config, content, paintings, masks)
     return Objective(network, terms, p.shape)(p.ravel())
 
@@ -415,9 +417,9 @@ def test_mismatches_are_told():
     assert "torchvision" in unmet(network, find_preset("crowson"))[0]
     torchvision_network = replace(network, convention=CONVENTIONS["torchvision"])
     assert unmet(torchvision_network, find_preset("crowson")) == []
-    assert apply_preset(network, find_preset("neural-style")).convention.scale == 256
-    assert apply_preset(network, find_preset("crowson")).layers[0].padding == "replicate"
-    assert apply_preset(network, find_preset("crowson")).layers[2].padding == "zero"
+    assert set_input_convention(network, find_preset("neural-style")).convention.scale == 256
+    layers = fit_network(network, find_preset("crowson"))[0].layers
+    assert (layers[0].padding, layers[2].padding) == ("replicate", "zero")
 
 
 def test_unknown():
