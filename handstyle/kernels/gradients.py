@@ -141,7 +141,7 @@ class TermGradients:
         """
         for i, term in self._at(tap):
             self.values[i], df = self.gradient_of(term, f, overwrite)
-            total = df if total is None else namespace(total).add(total, df, out=total)
+            total = df if total is None else self._add(total, df)
         assert total is not None
         return total
 
@@ -160,6 +160,10 @@ class TermGradients:
         (array([[[2., 2.]]]), None, {})
         """
         return self[tap] if self._at(tap) else None
+
+    def _add(self, total: Array, df: Array) -> Array:
+        """Return the sum of two gradients, written over the first; a dry run does not add."""
+        return namespace(total).add(total, df, out=total)  # type: ignore[no-any-return]
 
     def _at(self, tap: str) -> list[tuple[int, Term]]:
         """Return the terms that measure the layer `tap`, each with its index among all terms."""
@@ -210,5 +214,4 @@ def _scaled(term: Term) -> Term:
         return term
     step = max(1, STRIP_SIZE // math.prod(term.target.shape[1:]))
     strips = [(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
-    energy = sum(float(term.measure(0 * term.target[strip], strip)) for strip in strips)
-    return replace(term, scale=scale_of(energy))
+    return replace(term, scale=scale_of(sum(float(term.measure(0 * term.target[at], at)) for at in strips)))
