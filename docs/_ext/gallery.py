@@ -16,6 +16,7 @@ from typing import NamedTuple
 from chapters import CHAPTERS
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -24,6 +25,7 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
 PAINTED = DOCS / "_generated" / "fig" / "mutants"
+SHOWN = 192  # pixels: the width of a picture on the page
 HEADINGS = ("no.", "bug", "picture", "loss", "what is wrong", "seen by", "not seen by", "what it paints", "chapter")
 
 
@@ -105,10 +107,13 @@ def table(up: str) -> str:
         return cell(html.escape("; ".join(names)) or "—", len(names), label)
 
     def picture(row: Row) -> str:
-        if not (PAINTED / f"{row.function}.png").is_file():
+        file = PAINTED / f"{row.function}.png"
+        if not file.is_file():
             return cell("none: painting does not show it", 1)
-        source = f"{up}_static/mutants/{row.function}.png"
-        return cell(f'<img src="{source}" width="192" height="144" loading="lazy" alt="painted with: {row.name}">', 0)
+        with Image.open(file) as image:
+            size = f'width="{SHOWN}" height="{SHOWN * image.height // image.width}"'
+        source = f"{up}_static/mutants/{file.name}"
+        return cell(f'<img src="{source}" {size} loading="lazy" alt="painted with: {row.name}">', 0)
 
     def loss(row: Row) -> str:
         if row.function not in losses:

@@ -21,10 +21,11 @@ class Twice(StyleTerm):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    photo, net = photograph(108, 144), network("float64", kernels="reference")
-    mask = np.tile(np.linspace(0, 1, 144) ** 2, (108, 1))  # from nothing on the left to all on the right
+    photo, net = photograph(108, 144), network("float32", kernels="reference")
+    mask = np.tile(np.linspace(0, 1, 144, dtype="float32") ** 2, (108, 1))  # nothing on the left, all on the right
     carried = carry_mask(net.layers, mask, TAPS)
-    wanted, _ = net.forward(preprocess_forward(painting(108, 144), net.convention), TAPS)
+    art = painting(108, 144).astype("float32")
+    wanted, _ = net.forward(preprocess_forward(art, net.convention), TAPS)
 
     def objective(kind):
         terms = [kind(tap, moments_forward(wanted[tap]), mask=carried[tap]) for tap in TAPS]

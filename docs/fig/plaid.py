@@ -18,7 +18,7 @@ def keep_the_input(x, rounding):  # the mutant is a function of the gradient and
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 40 if quick else 300
+    steps = 30 if quick else 300
     bug = [(sequence, "POOLS", {**POOLS, "max": (keep_the_input, gradient_to_the_first_pixel)})]
     pictures = {"true": painted(steps=steps), "to the first pixel": painted(bug, steps=steps)}
     figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")

@@ -15,7 +15,7 @@ def main(out, quick=True):
         "halo rounded down": ("halo_of", catalogue.halo_rounded_down),
         "halo counted twice": ("owned", catalogue.halo_counted_twice),
     }
-    figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.2), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(7.2, 3.3), layout="constrained")
     genuine = None
     for (above, below), (name, run) in zip(axes.T, runs.items(), strict=True):
         picture, value = painted(*run)
