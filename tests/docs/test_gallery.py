@@ -5,6 +5,7 @@ import sys
 import pytest
 from browser import find_chromium
 from conftest_docs import DOCS
+from PIL import Image
 
 sys.path.insert(0, str(DOCS / "_ext"))
 gallery = pytest.importorskip("gallery", reason="Sphinx is not installed: pip install --group docs")
@@ -36,11 +37,11 @@ def test_every_mutant_has_the_line_that_is_wrong_marked():
 
 def test_a_row_shows_the_picture_and_the_loss_that_the_build_has_painted(tmp_path, monkeypatch):
     monkeypatch.setattr(gallery, "PAINTED", tmp_path)
-    (tmp_path / "mask_forgotten.png").write_bytes(b"")
+    Image.new("RGB", (256, 144)).save(tmp_path / "mask_forgotten.png")
     (tmp_path / "values.json").write_text('{"mask_forgotten": [12.5, 3.25]}')
     rows = {line.split('<th scope="row">')[1].split("<")[0]: line for line in by_row(gallery.table("../"))}
     painted, other = rows["mask forgotten"], rows["bias gradient averaged"]
-    assert 'src="../_static/mutants/mask_forgotten.png"' in painted
+    assert 'src="../_static/mutants/mask_forgotten.png" width="192" height="108"' in painted  # as it was painted
     assert '<td data-key="3.84' in painted
     assert "12.50<br><small>genuine 3.25" in painted
     assert "<img" not in other
