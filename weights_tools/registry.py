@@ -69,7 +69,7 @@ ENTRIES = {one["name"]: Entry(**{**one, "urls": tuple(one["urls"])}) for one in 
 
 
 def entry(name: str) -> Entry:
-    """Return the entry with a name, or raise `HandstyleError` with all names.
+    """Return the entry with a name, or raise `HandstyleError` with the most similar name and all names.
 
     Examples
     --------
@@ -77,9 +77,10 @@ def entry(name: str) -> Entry:
     'md5:253f8cb515780f3b799900260a226db6'
     """
     if name not in ENTRIES:
-        raise HandstyleError(
-            f"unknown network {name!r}: use {', '.join(ENTRIES)}; a file needs no name: --weights FILE"
-        )
+        near = difflib.get_close_matches(name, ENTRIES, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        file = "a file needs no name: give its path as `network`"
+        raise HandstyleError(f"unknown network {name!r}: {hint}use {', '.join(ENTRIES)}; {file}")
     return ENTRIES[name]
 
 

@@ -2,7 +2,7 @@
 
 Every function of the engine asks the array it is given which library made it, `xp = namespace(x)`, and goes on
 with that library; nothing inside chooses a device. The choice is made once, at the border, by `choose_backend`.
-This file and ``kernels/cuda/device.py`` are the only ones that import CuPy.
+Only this file and those in ``kernels/cuda/`` import CuPy.
 """
 
 import os
@@ -86,9 +86,9 @@ class Backend:
     Parameters
     ----------
     name : {"numpy", "cupy"}
-        What the user asked for.
+        The library's name.
     xp : module
-        ``numpy`` or ``cupy``.
+        The library, ``numpy`` or ``cupy``.
     device : str
         The device in words, for the report.
     why : str

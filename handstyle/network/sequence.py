@@ -101,7 +101,7 @@ class ReLU:
         """
         return relu_forward(x)
 
-    def backward(self, dy: Array, cache: Cache) -> Array:  # (H, W, C), bits -> (H, W, C)
+    def backward(self, dy: Array, cache: Cache) -> Array:  # (H, W, C), mask -> (H, W, C)
         """Return the gradient at the input from that at the output; see `relu_backward`.
 
         Examples

@@ -379,7 +379,9 @@ class RegionConfig(Group):
             yield "`style_mask`: not with mask_mode='cysmith', which uses `mask`; leave it out"
 
     def region_colors(self) -> tuple[str, ...]:
-        """Return each color of `style_region` once, in the order of the numbers of the regions.
+        """Return the colors of the regions: first that of region 1, then that of region 2, and so on.
+
+        Regions are numbered in the order in which `style_region` names their colors. Without `regions` there are none.
 
         Examples
         --------

@@ -48,7 +48,9 @@ def noise(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
 
 
 def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
-    """Return the root mean square of each rectified layer's features for `noise`, or their mean if `power` is 1.
+    """Return the root mean square of the features of each rectifier, measured on the picture of `noise`.
+
+    With ``power=1`` their mean is returned instead.
 
     Examples
     --------
@@ -111,7 +113,7 @@ def match_features(network: Network, size: str) -> tuple[Network, str]:
 
 
 def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
-    """Return a network rescaled so that each layer's features for `noise` have a given root mean square.
+    """Return a rescaled network whose features on the picture of `noise` have a given root mean square at each layer.
 
     Parameters
     ----------

@@ -424,7 +424,7 @@ class RunMemory:
         size : (H, W)
             Height and width of the picture in pixels, which need not be those of a scale.
         k : int
-            The scale, counted from 0, whose number of iterations is returned with them.
+            The scale, counted from 0, from which the number of iterations in the result is taken.
 
         Examples
         --------

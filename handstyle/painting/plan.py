@@ -136,7 +136,7 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
 
 
 def _resize_mask(mask: Array, size: Size) -> Array:  # (H, W) -> (h, w)
-    """Return a mask or an opacity at another size, 0 to 1."""
+    """Resize a mask or an opacity; the result lies between 0 and 1."""
     resized: Array = np.clip(resize(mask, size), 0, 1)
     return resized
 
