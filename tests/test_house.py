@@ -359,11 +359,6 @@ WITH_EXAMPLES = (
     "handstyle/book",
     "weights_tools",
 )
-# The parts whose methods still show theirs in the example of their class only.
-METHODS_TO_COME = (
-    "handstyle/losses",
-    "handstyle/optimize",
-)
 
 
 def owes_example(node: ast.stmt) -> bool:
@@ -395,10 +390,7 @@ def test_public_names_have_examples() -> None:
 
 
 def test_public_methods_have_examples() -> None:
-    paths = [
-        path for path in sources(*WITH_EXAMPLES) if not path.relative_to(ROOT).as_posix().startswith(METHODS_TO_COME)
-    ]
-    assert without_examples(paths, methods=True) == []
+    assert without_examples(sources(*WITH_EXAMPLES), methods=True) == []
 
 
 def test_a_forward_function_and_its_backward_name_each_other() -> None:

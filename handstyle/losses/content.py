@@ -159,20 +159,54 @@ class ContentTerm:
 
     @cached_property
     def factor(self) -> float:
-        """The scale, computed once where none was given."""
+        """The scale, computed once where none was given.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> target = np.array([[[0.0, 2.0]]])
+        >>> ContentTerm("relu4_2", target).factor, ContentTerm("relu4_2", target, scale=0.5).factor  # 1 / 2²
+        (0.25, 0.5)
+        """
         return relative_scale(self.target, self.mask) if self.scale is None else float(self.scale)
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (h, w, C) -> ()
-        """Return the squared distance to the target."""
+        """Return the squared distance of `f` to the target, or to its part `where` if `f` is a part of the map.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term, f = ContentTerm("relu4_2", np.zeros((2, 2, 1))), np.array([[[1.0], [2.0]], [[3.0], [4.0]]])
+        >>> rows = [term.measure(f[:1], np.s_[:1, :]), term.measure(f[1:], np.s_[1:, :])]
+        >>> float(term.measure(f)), [float(s) for s in rows]  # the parts add up
+        (30.0, [5.0, 25.0])
+        """
         target = self.target[where]
         if f.shape != target.shape:
             raise HandstyleError(f"{self.name}: features of shape {f.shape} against a target of {target.shape}")
         return content_forward(f, target, part_of(self.mask, where))
 
     def loss(self, s: Array) -> tuple[Array, Array]:  # () -> (), ()
-        """Return ``scale s`` and its gradient, the scale."""
+        """Return ``scale s`` and its gradient at the squared distance `s`, the scale.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> value, ds = ContentTerm("relu4_2", np.array([[[0.0, 2.0]]])).loss(np.float64(1.0))
+        >>> float(value), float(ds)  # 1 relative to 2²
+        (0.25, 0.25)
+        """
         return self.factor * s, namespace(s).full_like(s, self.factor)
 
     def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (h, w, C) -> (h, w, C)
-        """Return the gradient at the features."""
+        """Return the gradient at the features, ``2 ds mask (f − target)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> mask = np.array([[[1.0], [0.0]]])
+        >>> term = ContentTerm("relu4_2", np.array([[[1.0], [1.0]]]), mask=mask)
+        >>> term.spread(np.float64(0.5), np.array([[[4.0], [9.0]]])).ravel()  # the second pixel does not count
+        array([3., 0.])
+        """
         return content_backward(ds, f, self.target[where], part_of(self.mask, where))

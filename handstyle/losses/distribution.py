@@ -297,7 +297,18 @@ class DistributionTerm(MomentsTerm):
     counts_all: bool = False
 
     def loss(self, s: Moments) -> tuple[Array, Moments]:  # Moments -> (), Moments (gradients)
-        """Return the value and its gradient at the moments."""
+        """Return the weighted sum of the functions and its gradient at the moments.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from functools import partial
+        >>> painting = Moments(1.0, np.zeros(1), np.zeros((1, 1)))
+        >>> term = DistributionTerm("relu1_1", tuple((share, partial(mean_loss, target=painting)) for share in (1, 2)))
+        >>> value, ds = term.loss(Moments(1.0, np.array([3.0]), np.array([[9.0]])))  # one pixel, mean 3
+        >>> float(value), ds.sums  # (1 + 2) · 3², (1 + 2) · 2 · 3
+        (27.0, array([18.]))
+        """
         parts = [(share, *loss(s)) for share, loss in self.losses]
         value = sum(share * value for share, value, _ in parts)
         gradients = [dmoments.scaled(share) for share, _, dmoments in parts]

@@ -44,7 +44,16 @@ class Moments:
         return Moments(self.count + other.count, self.sums + other.sums, self.outer + other.outer)
 
     def scaled(self, factor: Array | float) -> "Moments":
-        """Return the moments of as many pixels, each `factor` times as heavy: for blending targets."""
+        """Return the moments of as many pixels, each `factor` times as heavy: for blending targets.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> black, white = (Moments(1.0, np.array([f]), np.array([[f * f]])) for f in (0.0, 2.0))
+        >>> mixed = black.scaled(0.25) + white.scaled(0.75)
+        >>> mixed.count, mixed.sums
+        (1.0, array([1.5]))
+        """
         return Moments(factor * self.count, factor * self.sums, factor * self.outer)
 
 
@@ -231,17 +240,44 @@ class MomentsTerm:
 
     @cached_property
     def mask_sum(self) -> float:
-        """The ``count`` under the mask, computed once: on a device it is a wait."""
+        """The ``count`` under the mask, computed once: on a device it is a wait.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> f, half = np.ones((1, 2, 1)), np.full((1, 2, 1), 0.5)
+        >>> StyleTerm("relu1_1", moments_forward(f), mask=half).mask_sum
+        1.0
+        """
         assert self.mask is not None
         return float(self.mask.size if self.counts_all else self.mask.sum(dtype="float64"))
 
     def measure(self, f: Array, where: Window = WHOLE) -> Moments:  # (h, w, C) -> Moments
-        """Return the moments of the features under the mask."""
+        """Return the moments of the features under the mask; `f` may be the part `where` of the map.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> f, mask = np.array([[[1.0], [2.0]]]), np.array([[[0.0], [1.0]]])
+        >>> term = StyleTerm("relu1_1", moments_forward(f), mask=mask)
+        >>> whole, right = term.measure(f), term.measure(f[:, 1:], np.s_[:, 1:])
+        >>> whole.sums, right.sums  # the left pixel does not count
+        (array([2.]), array([2.]))
+        """
         moments = moments_forward(f, part_of(self.mask, where))
         return Moments(f.shape[0] * f.shape[1], moments.sums, moments.outer) if self.counts_all else moments
 
     def spread(self, ds: Moments, f: Array, where: Window = WHOLE) -> Array:  # Moments, (h, w, C) -> (h, w, C)
-        """Return the gradient at the features."""
+        """Return the gradient at the features, given that at their moments; see `moments_backward`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> f, mask = np.array([[[1.0], [2.0]]]), np.array([[[0.0], [1.0]]])
+        >>> term = StyleTerm("relu1_1", moments_forward(f), mask=mask)
+        >>> term.spread(Moments(0.0, np.array([10.0]), np.array([[1.0]])), f).ravel()  # 10 + 2 f where the mask is 1
+        array([ 0., 14.])
+        """
         return moments_backward(ds, f, part_of(self.mask, where))
 
 
@@ -293,9 +329,26 @@ class StyleTerm(MomentsTerm):
 
     @cached_property
     def factor(self) -> float:
-        """The scale, computed once where none was given."""
+        """The scale, computed once where none was given.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> target = moments_forward(np.full((2, 2, 1), 2.0))  # its mean Gram matrix is 4
+        >>> StyleTerm("relu1_1", target).factor, StyleTerm("relu1_1", target, scale=0.25).factor  # 1 / 4²
+        (0.0625, 0.25)
+        """
         return gram_scale(self.target) if self.scale is None else float(self.scale)
 
     def loss(self, s: Moments) -> tuple[Array, Moments]:  # Moments -> (), Moments (gradients)
-        """Return the value and its gradient at the moments."""
+        """Return the value and its gradient at the moments; see `gram_loss`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term = StyleTerm("relu1_1", moments_forward(np.ones((2, 2, 1))))
+        >>> value, ds = term.loss(moments_forward(np.full((1, 2, 1), 2.0)))
+        >>> float(value), ds.outer  # (4 − 1)², 2 (4 − 1) / 2 pixels
+        (9.0, array([[3.]]))
+        """
         return gram_loss(s, self.target, self.factor)

@@ -230,21 +230,31 @@ class PatchTerm:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"patches {self.tap}")
         if self.guides is not None:
-            for painting, guide in zip(self.paintings, _as_tuple(self.guides[1]), strict=True):
+            for painting, guide in zip(self._paintings, _as_tuple(self.guides[1]), strict=True):
                 if guide.shape[:2] != painting.shape[:2]:
                     raise HandstyleError(
                         f"{self.name}: a guide of shape {guide.shape} for a painting of {painting.shape}"
                     )
 
     @property
-    def paintings(self) -> tuple[Array, ...]:  # (h, w, C) each
+    def _paintings(self) -> tuple[Array, ...]:  # (h, w, C) each
         """The features of each painting."""
         return _as_tuple(self.painting)
 
     @cached_property
     def bank(self) -> Array:  # -> (m, size² C)
-        """The paintings' patches."""
-        bank = self._candidates(self.paintings)
+        """The paintings' patches, in reading order, without those that `inside` excludes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> left = np.zeros((3, 5, 1))
+        >>> left[:, :3] = 1.0
+        >>> painting = np.zeros((3, 5, 4))  # has three patches of 3 x 3
+        >>> PatchTerm("relu3_1", painting).bank.shape, PatchTerm("relu3_1", painting, inside=[left]).bank.shape
+        ((3, 36), (2, 36))
+        """
+        bank = self._candidates(self._paintings)
         if not len(bank):
             raise HandstyleError(
                 f"{self.name}: no patch of the painting lies where it is measured: take a larger picture or mask"
@@ -252,7 +262,7 @@ class PatchTerm:
         return bank
 
     @cached_property
-    def guide_bank(self) -> Array:  # -> (m, size² G)
+    def _guide_bank(self) -> Array:  # -> (m, size² G)
         """The guides at the paintings' patches."""
         assert self.guides is not None
         return self._candidates([guide.astype(self.bank.dtype) for guide in _as_tuple(self.guides[1])])
@@ -268,7 +278,7 @@ class PatchTerm:
         return patches_forward(mask, self.size, self.stride)[0].mean(axis=1)
 
     @cached_property
-    def energy(self) -> float:
+    def _energy(self) -> float:
         """The mean squared length of the paintings' patches."""
         energy = float((self.bank * self.bank).sum(dtype="float64")) / len(self.bank)
         if energy == 0:
@@ -276,36 +286,77 @@ class PatchTerm:
         return energy
 
     def counts(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Return how many patches features of a shape have, how many the paintings, and the numbers of a patch."""
-        shapes = [*(f.shape for f in self.paintings), shape]
+        """Return how many patches features of a shape have, how many the paintings, and the numbers of a patch.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> PatchTerm("relu3_1", [np.zeros((4, 4, 2)), np.zeros((3, 3, 2))]).counts((3, 5, 2))  # 3; 4 and 1; 3 · 3 · 2
+        (3, 5, 18)
+        """
+        shapes = [*(f.shape for f in self._paintings), shape]
         grids = [patch_grid(h, w, self.size, self.stride) for h, w, _ in shapes]
         *bank, own = (down * across for down, across in grids)
         return own, sum(bank), self.size**2 * shape[2]
 
     @property
     def bank_bytes(self) -> int:
-        """The bytes of the paintings' patches, all of which may lie where the style is measured."""
-        _, patches, values = self.counts(self.paintings[0].shape)
-        return patches * values * self.paintings[0].itemsize
+        """The bytes of the paintings' patches, all of which may lie where the style is measured.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> PatchTerm("relu3_1", np.zeros((4, 4, 2), np.float32)).bank_bytes  # 4 patches of 18 numbers of 4 bytes
+        288
+        """
+        _, patches, values = self.counts(self._paintings[0].shape)
+        return patches * values * self._paintings[0].itemsize
 
     def measure(self, f: Array, where: Window = WHOLE) -> Matches:  # (h, w, C) -> distance, (n,)
-        """Return the squared distance of all patches to their partners, and the partners."""
+        """Return the squared distance of all patches to their partners, and the partners.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term = PatchTerm("relu3_1", np.array([[[1.0, 0.0], [0.0, 1.0]]]), size=1)
+        >>> matches = term.measure(np.array([[[0.0, 3.0]]]))  # one pixel, more like the second of the painting
+        >>> matches.partner, float(matches.distance)
+        (array([1]), 4.0)
+        """
         if where != WHOLE:
             raise HandstyleError(f"{self.name}: patches need the whole map, which tiles do not give")
         patches, guides = self.patches_of(f)
         return self.matches(patches, nearest(patches, self.bank, guides))  # book: patch-match
 
     def patches_of(self, f: Array) -> tuple[Array, tuple[Array, Array] | None]:  # (h, w, C) -> (n, size² C), guides
-        """Return the patches of the features, and those of the semantic maps of picture and paintings, if any."""
+        """Return the patches of the features, and those of the semantic maps of picture and paintings, if any.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> painting = np.zeros((4, 4, 2))
+        >>> term = PatchTerm("relu3_1", painting, guides=(np.zeros((3, 5, 1)), np.zeros((4, 4, 1))))
+        >>> patches, guides = term.patches_of(np.zeros((3, 5, 2)))
+        >>> patches.shape, [one.shape for one in guides]
+        ((3, 18), [(3, 9), (4, 9)])
+        """
         patches, guides = patches_forward(f, self.size, self.stride)[0], None
         if self.guides is not None:
             if self.guides[0].shape[:2] != f.shape[:2]:
                 raise HandstyleError(f"{self.name}: a guide of shape {self.guides[0].shape} for features of {f.shape}")
-            guides = patches_forward(self.guides[0].astype(f.dtype), self.size, self.stride)[0], self.guide_bank
+            guides = patches_forward(self.guides[0].astype(f.dtype), self.size, self.stride)[0], self._guide_bank
         return patches, guides
 
     def matches(self, patches: Array, partner: Array) -> Matches:  # (n, size² C), (n,) -> distance, (n,)
-        """Return the squared distance of patches to their partners, with the partners."""
+        """Return the squared distance of patches to their partners, with the partners.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term = PatchTerm("relu3_1", np.array([[[1.0, 0.0], [0.0, 1.0]]]), size=1)
+        >>> float(term.matches(np.array([[0.0, 3.0]]), partner=np.array([0])).distance)  # (0 − 1)² + (3 − 0)²
+        10.0
+        """
         difference = patches - self.bank[partner]
         squares = (difference * difference).sum(axis=1, dtype="float64")
         if self.mask is not None:
@@ -313,12 +364,29 @@ class PatchTerm:
         return Matches(squares.sum(), partner)  # book: patch-loss
 
     def loss(self, s: Matches) -> tuple[Array, Matches]:  # -> (), gradient at the distance
-        """Return ``scale · distance`` and its gradient, the scale, with the partners that it holds for."""
-        scale = 1 / (len(s.partner) * self.energy) if self.scale is None else self.scale
+        """Return ``scale · distance`` and its gradient, the scale, with the partners that it holds for.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term = PatchTerm("relu3_1", np.array([[[2.0, 0.0], [0.0, 2.0]]]), size=1)
+        >>> value, ds = term.loss(Matches(np.float64(4.0), np.array([1])))
+        >>> float(value), float(ds.distance)  # relative to one patch of squared length 2²
+        (1.0, 0.25)
+        """
+        scale = 1 / (len(s.partner) * self._energy) if self.scale is None else self.scale
         return scale * s.distance, Matches(namespace(s.distance).full_like(s.distance, scale), s.partner)
 
     def spread(self, ds: Matches, f: Array, where: Window = WHOLE) -> Array:  # -> (h, w, C)
-        """Return the gradient at the features: ``2 ds (patch − partner)``, added up where patches overlap."""
+        """Return the gradient at the features: ``2 ds (patch − partner)``, added up where patches overlap.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term, f = PatchTerm("relu3_1", np.zeros((1, 2, 1)), size=1), np.array([[[1.0], [3.0]]])
+        >>> term.spread(Matches(np.float64(0.5), np.array([0, 1])), f).ravel()
+        array([1., 3.])
+        """
         patches, cache = patches_forward(f, self.size, self.stride)
         pull = 2 * namespace(f).asarray(ds.distance, dtype=f.dtype)
         if self.mask is not None:

@@ -345,13 +345,35 @@ class VariationTerm:
     tap: str = PICTURE
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (H, W, 3) -> ()
-        """Return the value of the function."""
+        """Return the value of the function, for the whole picture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> float(VariationTerm(function=absolute_variation).measure(np.array([[[1.0], [4.0], [6.0]]])))  # 3 + 2
+        5.0
+        """
         return self.function(f)[0]
 
     def loss(self, s: Array) -> tuple[Array, Array]:  # () -> (), ()
-        """Return the value that counts, and the factor of the gradient."""
+        """Return the value that counts, and the factor of the gradient.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> [float(one) for one in VariationTerm(in_value=False, stretch=2.0).loss(np.float64(6.5))]
+        [0.0, 2.0]
+        """
         return s * float(self.in_value), namespace(s).full_like(s, self.stretch)
 
     def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (H, W, 3) -> (H, W, 3)
-        """Return the gradient at the picture."""
+        """Return the gradient at the picture, times the factor `ds` from `loss`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> term = VariationTerm(function=absolute_variation)
+        >>> term.spread(np.float64(2.0), np.array([[[1.0], [4.0], [6.0]]])).ravel()
+        array([-2.,  0.,  2.])
+        """
         return ds.astype(f.dtype) * self.function(f)[1]

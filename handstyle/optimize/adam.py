@@ -53,6 +53,15 @@ class Adam:
         -----
         Kingma and Ba (2015, arXiv 1412.6980), algorithm 1: ``m ← β1 m + (1−β1) g``, ``s ← β2 s + (1−β2) g²``,
         ``v − learning_rate · m̂ / (√ŝ + ε)`` with ``m̂ = m / (1−β1^t)``, ``ŝ = s / (1−β2^t)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> adam, v = Adam(np.zeros(1), np.zeros(1)), np.array([5.0])
+        >>> for gradient in (2.0, 2.0, -2.0):  # steps of 1, 1 and, after the change of sign, 0.26
+        ...     v = adam.step(v, np.array([gradient]), learning_rate=1.0)
+        >>> v.round(2), adam.steps
+        (array([2.74]), 3)
         """
         xp = namespace(v, g)
         b1, b2 = self.betas
@@ -87,12 +96,32 @@ class Average:
     missing: float = 1.0  # 1 minus the sum of the iterates' weights
 
     def add(self, v: Array, decay: float) -> None:  # (n,)
-        """Add an iterate to the average."""
+        """Add an iterate to the average.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> average = Average(np.zeros(1))
+        >>> for v in (2.0, 4.0):
+        ...     average.add(np.array([v]), decay=0.5)
+        >>> average.value, average.missing  # 0.25 · 2 + 0.5 · 4; the weights add up to 0.75
+        (array([2.5]), 0.25)
+        """
         self.value = decay * self.value + (1 - decay) * v
         self.missing *= decay
 
     def mean(self) -> Array:  # -> (n,)
-        """Return the average of the iterates added so far."""
+        """Return the average of the iterates added so far; their weights add up to 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> average = Average(np.zeros(1))
+        >>> for _ in range(3):
+        ...     average.add(np.array([2.0]), decay=0.5)
+        >>> average.mean()
+        array([2.])
+        """
         return self.value / (1 - self.missing)
 
 

@@ -139,6 +139,20 @@ class Loop:
         -------
         tuple
             The same `answer`, so that a call can stand around the evaluation: ``loop.record(v, objective(v))``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Bowl(Evaluable):
+        ...     terms = {}
+        ...     def __call__(self, v):
+        ...         return float(v @ v), 2 * v
+        >>> bowl = Bowl()
+        >>> loop = Loop(bowl)
+        >>> for x in (3.0, 1.0, 2.0):
+        ...     value, gradient = loop.record(np.array([x]), bowl(np.array([x])))
+        >>> loop.count, loop.best_v, value
+        (3, array([1.]), 4.0)
         """
         value: float = answer[0]
         self.count += 1
@@ -157,6 +171,24 @@ class Loop:
             The objective's value at `v`.
         state : callable, optional
             Returns the optimizer's arrays and values for a checkpoint; by default the picture `v` alone.
+
+        Raises
+        ------
+        RunEnded
+            If the callback raised StopIteration, or `stop_below` ends the run; `running` takes it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Bowl(Evaluable):
+        ...     terms = {}
+        ...     def __call__(self, v):
+        ...         return float(v @ v), 2 * v
+        >>> bowl, v = Bowl(), np.array([3.0])
+        >>> loop = Loop(bowl, callback=lambda row: print(row.iteration, row.value, row.v))
+        >>> value, _ = loop.record(v, bowl(v))
+        >>> loop.accept(v, value)
+        1 9.0 [3.]
         """
         terms = self.best_terms if value == self.best_value else dict(self.objective.terms)
         row = Iteration(len(self.trace) + 1, self.count, value, terms, time.perf_counter() - self.started)
@@ -175,6 +207,21 @@ class Loop:
         """Turn an exception that ends the run within the ``with`` block into the reason for stopping.
 
         Before the first evaluation such an exception is raised, except `RunEnded`: there is no picture to return.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Bowl(Evaluable):
+        ...     terms = {}
+        ...     def __call__(self, v):
+        ...         return float(v @ v), 2 * v
+        >>> bowl, v = Bowl(), np.array([3.0])
+        >>> loop = Loop(bowl)
+        >>> with loop.running():
+        ...     value, _ = loop.record(v, bowl(v))
+        ...     raise KeyboardInterrupt
+        >>> loop.reason
+        ('interrupted', 'interrupted after 0 iterations')
         """
         try:
             yield
@@ -186,7 +233,24 @@ class Loop:
             self.reason = describe_exception(error, len(self.trace))
 
     def outcome(self) -> Outcome:
-        """Return the best picture, with the reason for stopping."""
+        """Return the best picture, with the reason for stopping.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Bowl(Evaluable):
+        ...     terms = {}
+        ...     def __call__(self, v):
+        ...         return float(v @ v), 2 * v
+        >>> bowl, v = Bowl(), np.array([3.0])
+        >>> loop = Loop(bowl)
+        >>> with loop.running():
+        ...     value, _ = loop.record(v, bowl(v))
+        ...     raise RunEnded("stopped", "stopped by hand")
+        >>> outcome = loop.outcome()
+        >>> outcome.v, outcome.value, outcome.stopped
+        (array([3.]), 9.0, 'stopped by hand')
+        """
         assert self.best_v is not None
         return Outcome(self.best_v, self.best_value, *self.reason, self.trace, self.count)
 
@@ -211,6 +275,24 @@ class Loop:
         ------
         HandstyleError
             If the file is not a checkpoint of this optimizer for a picture of this size and dtype.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name) / "checkpoint"
+        >>> class Bowl(Evaluable):
+        ...     terms = {}
+        ...     def __call__(self, v):
+        ...         return float(v @ v), 2 * v
+        >>> bowl, v = Bowl(), np.array([3.0])
+        >>> loop = Loop(bowl, "descent", callback=lambda row: row.save(path))
+        >>> loop.accept(v, loop.record(v, bowl(v))[0])
+        >>> resumed = Loop(bowl, "descent", resume=path)
+        >>> resumed.begin(np.zeros(1))[0]["v"], len(resumed.trace)
+        (array([3.]), 1)
+        >>> folder.cleanup()
         """
         if self.resume is None:
             return {"v": v0}, {}

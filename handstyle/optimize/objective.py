@@ -190,7 +190,18 @@ class ReferenceEvaluation:
         return evaluate(self.network, self.terms, p)
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the terms' values and the gradient at a picture given as a flat float64 vector, both on the host."""
+        """Return the terms' values and the gradient at a picture given as a flat float64 vector, both on the host.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.losses.total_variation import VariationTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network = build_network(random_weights())  # in float32
+        >>> values, gradient = ReferenceEvaluation(network, [VariationTerm()], (1, 3, 3)).host(np.zeros(9))
+        >>> values, gradient.dtype, gradient.shape
+        (array([0.]), dtype('float64'), (9,))
+        """
         values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=self.network.dtype))
         return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
 
@@ -212,18 +223,45 @@ class ReferenceEngine:
     forward, backward = staticmethod(sequence_forward), staticmethod(sequence_backward)
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
-        """Return a function that evaluates `terms` on `network` at pictures of `shape`."""
+        """Return a function that evaluates `terms` on `network` at pictures of `shape`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.losses.total_variation import VariationTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> terms = [VariationTerm(weight=2.0)]
+        >>> evaluation = ReferenceEngine().prepare(build_network(random_weights()), terms, (1, 2, 3))
+        >>> evaluation(np.array([[[0.0] * 3, [3.0] * 3]]))[0]  # 2 · 3²
+        array([18.])
+        """
         return ReferenceEvaluation(network, terms, shape)
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of all features and caches up to the deepest layer used; time is not estimated."""
+        """Return the memory of all features and caches up to the deepest layer used; time is not estimated.
+
+        Examples
+        --------
+        >>> from handstyle.losses.content import ContentTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> network, terms = build_network(random_weights()), [ContentTerm("relu1_1", np.ones((8, 8, 16)))]
+        >>> small, large = (ReferenceEngine().forecast(network, terms, (side, side, 3)) for side in (8, 16))
+        >>> large.bytes / small.bytes, large.weights == small.weights
+        (4.0, True)
+        """
         item, run = network.dtype.itemsize, deepest(network.layers, taps_of(terms))
         values = sum(row.values for row in summary(network, *shape[:2])[:run])
         # A feature and its mask, as much again for the gradient, and four arrays of the picture's size.
         return Forecast((2 + 2 * gradient) * item * values + 4 * item * math.prod(shape), network.weight_bytes)
 
     def describe(self) -> str:
-        """Return an empty string, since the reference always uses the same methods."""
+        """Return an empty string, since the reference always uses the same methods.
+
+        Examples
+        --------
+        >>> ReferenceEngine().describe()
+        ''
+        """
         return ""
 
 
@@ -374,6 +412,17 @@ class Objective(Evaluable):
         ------
         NonFiniteError
             If a term or the gradient is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from handstyle.losses.total_variation import VariationTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> objective = Objective(build_network(random_weights()), [VariationTerm()], (1, 2, 3))
+        >>> v = np.array([0.0, 0.0, 0.0, 3.0, 3.0, 3.0], np.float32)
+        >>> value, gradient, square = objective.on_device(v, lambda g: (g * g).sum().reshape(1))
+        >>> value, gradient, square  # the gradient is float32, as the picture; its square came with the value
+        (9.0, array([-2., -2., -2.,  2.,  2.,  2.], dtype=float32), array([24.]))
         """
         values, dp = self.prepared(v.reshape(self.shape).astype(self.network.dtype, copy=False))
         xp, gradient = namespace(dp), dp.ravel().astype(v.dtype, copy=False)

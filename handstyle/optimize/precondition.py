@@ -81,7 +81,14 @@ class Spectrum:
 
     @classmethod
     def of(cls, shape: tuple[int, int, int], exponent: float, like: Array) -> "Spectrum":
-        """Return the map for pictures of a shape, in the dtype and on the device of `like`."""
+        """Return the map for pictures of a shape, in the dtype and on the device of `like`.
+
+        Examples
+        --------
+        >>> spectrum = Spectrum.of((4, 6, 3), exponent=0.5, like=np.zeros(72, np.float32))
+        >>> spectrum.scale.shape, spectrum.scale.dtype
+        ((4, 6, 1), dtype('float32'))
+        """
         xp, (height, width, _) = namespace(like), shape
         scale = xp.asarray(frequency_scale(height, width, exponent), dtype=like.dtype)
         if xp is np:
@@ -89,15 +96,39 @@ class Spectrum:
         return cls(scale, (dct_matrix(height, like), dct_matrix(width, like)))
 
     def forward(self, z: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
-        """Return the picture that has the scaled coefficients `z`."""
+        """Return the picture that has the scaled coefficients `z`.
+
+        Examples
+        --------
+        >>> z = np.zeros((2, 2, 1))
+        >>> z[0, 0] = 100.0  # the coefficient of the mean
+        >>> Spectrum(np.full((2, 2, 1), 3.0)).forward(z)[..., 0].round(9)  # 3 · 100 / √(2 · 2)
+        array([[150., 150.],
+               [150., 150.]])
+        """
         return self._transform(self.scale * z, inverse=True)  # book: precondition-forward
 
     def backward(self, dp: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
-        """Return the gradient with respect to the scaled coefficients, from that with respect to the picture."""
+        """Return the gradient with respect to the scaled coefficients, from that with respect to the picture.
+
+        Examples
+        --------
+        >>> spectrum, rng = Spectrum.of((4, 6, 3), 0.5, np.zeros(72)), np.random.default_rng(0)
+        >>> z, dp = rng.normal(size=(2, 4, 6, 3))
+        >>> bool(np.isclose((spectrum.forward(z) * dp).sum(), (z * spectrum.backward(dp)).sum()))  # the adjoint
+        True
+        """
         return self.scale * self._transform(dp)  # book: precondition-backward
 
     def inverse(self, p: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
-        """Return the scaled cosine coefficients of a picture."""
+        """Return the scaled cosine coefficients of a picture.
+
+        Examples
+        --------
+        >>> spectrum, p = Spectrum.of((4, 6, 3), 0.5, np.zeros(72)), np.random.default_rng(0).normal(size=(4, 6, 3))
+        >>> bool(np.allclose(spectrum.forward(spectrum.inverse(p)), p))
+        True
+        """
         return self._transform(p) / self.scale  # book: precondition-inverse
 
     def _transform(self, x: Array, inverse: bool = False) -> Array:
@@ -157,11 +188,33 @@ class Preconditioned(Evaluable):
         self.objective, self.spectrum, self.variables, self.terms = objective, spectrum, variables, objective.terms
 
     def picture(self, z: Array) -> Array:  # (3HW,) -> (3HW,)
-        """Return the picture that has the scaled coefficients `z`."""
+        """Return the picture that has the scaled coefficients `z`.
+
+        Examples
+        --------
+        >>> from handstyle.losses.total_variation import VariationTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> objective = Objective(build_network(random_weights()), [VariationTerm()], (2, 2, 3))
+        >>> evaluated = Preconditioned(objective, Spectrum(np.full((2, 2, 1), 3.0)))
+        >>> z = np.zeros(12)
+        >>> z[:3] = 100.0  # the coefficients of the mean
+        >>> evaluated.picture(z).reshape(4, 3)[0].round(9)  # of the first pixel: 3 · 100 / √(2 · 2)
+        array([150., 150., 150.])
+        """
         return self.spectrum.forward(z.reshape(self.objective.shape)).ravel()
 
     def gradient(self, dp: Array) -> Array:  # (3HW,) -> (3HW,)
-        """Return the gradient with respect to the coefficients, from that with respect to the picture."""
+        """Return the gradient with respect to the coefficients, from that with respect to the picture.
+
+        Examples
+        --------
+        >>> from handstyle.losses.total_variation import VariationTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> objective = Objective(build_network(random_weights()), [VariationTerm()], (2, 2, 3))
+        >>> evaluated = Preconditioned(objective, Spectrum(np.full((2, 2, 1), 3.0)))
+        >>> evaluated.gradient(np.ones(12)).reshape(4, 3)[0].round(9)  # of the mean: 3 · 4 / √(2 · 2)
+        array([6., 6., 6.])
+        """
         return self.spectrum.backward(dp.reshape(self.objective.shape)).ravel()
 
     def __call__(self, z: Array) -> tuple[float, Array]:  # (3HW,) -> value, (3HW,)
@@ -172,7 +225,21 @@ class Preconditioned(Evaluable):
 
     def on_device(self, z: Array, extra: Callable[[Array], Array] = nothing) -> tuple[float, Array, Array]:
         # (3HW,) -> value, (3HW,), extra
-        """Return value and gradient on the device of `z`; see `Evaluable.on_device`."""
+        """Return value and gradient on the device of `z`; see `Evaluable.on_device`.
+
+        Examples
+        --------
+        >>> from handstyle.losses.total_variation import VariationTerm
+        >>> from handstyle.network.vgg import build_network, random_weights
+        >>> objective = Objective(build_network(random_weights()), [VariationTerm()], (2, 2, 3))
+        >>> evaluated = Preconditioned(objective, Spectrum(np.full((2, 2, 1), 3.0)))
+        >>> z = np.arange(12.0)
+        >>> value, gradient, norm = evaluated.on_device(z, lambda g: abs(g).sum().reshape(1))
+        >>> (value, gradient.tolist()) == (evaluated(z)[0], evaluated(z)[1].tolist())
+        True
+        >>> norm == abs(gradient).sum()  # of the gradient with respect to the coefficients
+        array([ True])
+        """
         gradients: list[Array] = []
 
         def after(dp: Array) -> Array:

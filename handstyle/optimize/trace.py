@@ -45,8 +45,9 @@ class Iteration:
 
     Examples
     --------
-    >>> Iteration(1, evaluations=2, value=0.5, terms={"content relu4_2": 0.5}, seconds=0.1).values()
-    [1, 2, 0.5, {'content relu4_2': 0.5}, 0.1]
+    >>> row = Iteration(1, evaluations=2, value=0.5, terms={"content relu4_2": 0.5}, seconds=0.1)
+    >>> row.value == sum(row.terms.values())
+    True
     """
 
     iteration: int
@@ -58,7 +59,14 @@ class Iteration:
     save: Save | None = None
 
     def values(self) -> list[Any]:
-        """Return what a checkpoint keeps of the row: all fields but `v` and `save`."""
+        """Return what a checkpoint keeps of the row: all fields but `v` and `save`.
+
+        Examples
+        --------
+        >>> row = Iteration(1, evaluations=2, value=0.5, terms={"content relu4_2": 0.5}, seconds=0.1)
+        >>> row.values(), Iteration(*row.values()) == row
+        ([1, 2, 0.5, {'content relu4_2': 0.5}, 0.1], True)
+        """
         return [self.iteration, self.evaluations, self.value, self.terms, self.seconds]
 
 
@@ -101,5 +109,11 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the run ended because a value was not finite or memory ran out."""
+        """Whether the run ended because a value was not finite or memory ran out.
+
+        Examples
+        --------
+        >>> [Outcome(None, 0.5, ended, "", [], 12).failed for ended in ("interrupted", "out of memory")]
+        [False, True]
+        """
         return self.ended in FAILED

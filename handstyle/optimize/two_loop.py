@@ -47,11 +47,27 @@ class History:
 
     @property
     def used(self) -> int:
-        """The number of rows of the basis that the gradient and the accepted pairs take."""
+        """The number of rows of the basis that the gradient and the accepted pairs take.
+
+        Examples
+        --------
+        >>> history = History(np.zeros(2), pairs=3)
+        >>> history.begin(np.array([2.0, 0.0]))
+        >>> history.used, history.basis.shape  # of four pairs, the trial's included, none is accepted yet
+        (1, (9, 2))
+        """
         return 1 + 2 * (max(self.order, default=-1) + 1)
 
     def begin(self, g: Array) -> None:  # (n,)
-        """Remove all pairs, and set the gradient to `g`."""
+        """Remove all pairs, and set the gradient to `g`.
+
+        Examples
+        --------
+        >>> history = History(np.zeros(2), pairs=3)
+        >>> history.begin(np.array([3.0, 4.0]))
+        >>> history.order, float(history.table[0, 0])  # g · g
+        ([], 25.0)
+        """
         self.order, self.free = [], 0
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
@@ -76,6 +92,14 @@ class History:
         (used, 4) array of float64
             The dot products, on the device. The caller fetches them in one transfer with the objective's value, and
             passes them to `store`.
+
+        Examples
+        --------
+        >>> history, g = History(np.zeros(2), pairs=3), np.array([2.0, 0.0])
+        >>> history.begin(g)
+        >>> dots = history.trial(np.zeros(2), g, after=np.array([-1.0, 0.0]), g_after=np.array([1.0, 0.0]))
+        >>> dots[1]  # of the step (-1, 0) with the gradient after it, itself, the difference, and the gradient before
+        array([-1.,  1.,  1., -2.])
         """
         i = 1 + 2 * self.free
         for piece in split_pieces(g):  # of vectors in files one is in memory at a time
@@ -90,6 +114,13 @@ class History:
         -------
         (float, float)
             The slopes along the step, at its end and at its beginning: ``g·s`` for the gradients after and before it.
+
+        Examples
+        --------
+        >>> history, g = History(np.zeros(2), pairs=3), np.array([2.0, 0.0])
+        >>> history.begin(g)
+        >>> history.store(history.trial(np.zeros(2), g, after=np.array([-1.0, 0.0]), g_after=np.array([1.0, 0.0])))
+        (-1.0, -2.0)
         """
         i, used = 1 + 2 * self.free, len(dots)
         for column, row in enumerate((0, i, i + 1)):
@@ -100,6 +131,17 @@ class History:
         """Add the trial pair to the history; if it is full, the oldest pair is removed.
 
         A pair without positive curvature is not added: it would make the estimate of the Hessian indefinite.
+
+        Examples
+        --------
+        >>> history, g = History(np.zeros(2), pairs=3), np.array([2.0, 0.0])
+        >>> history.begin(g)
+        >>> for g_after in (3 * g, g / 2):  # along the step (-1, 0) the gradient must grow against it
+        ...     _ = history.store(history.trial(np.zeros(2), g, after=np.array([-1.0, 0.0]), g_after=g_after))
+        ...     history.accept()
+        ...     print(history.order)
+        []
+        [0]
         """
         i = 1 + 2 * self.free
         if not self.table[i, i + 1] > MIN_CURVATURE * self.table[i + 1, i + 1]:
@@ -108,7 +150,18 @@ class History:
         self.free = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
 
     def direction(self) -> tuple[Array, float]:  # -> (n,), slope
-        """Return the search direction ``-H g``, H being the estimate of the inverse Hessian, and the slope along it."""
+        """Return the search direction ``-H g``, H being the estimate of the inverse Hessian, and the slope along it.
+
+        Examples
+        --------
+        >>> history, g = History(np.zeros(2), pairs=3), np.array([2.0, 0.0])
+        >>> history.begin(g)
+        >>> _ = history.store(history.trial(np.zeros(2), g, after=np.array([-1.0, 0.0]), g_after=g / 2))
+        >>> history.accept()
+        >>> d, slope = history.direction()
+        >>> float(d[0]), slope  # the gradient fell by half along the step, so another such step leads to its zero
+        (-1.0, -1.0)
+        """
         c = two_loop(self.table, self.order)
         factors = namespace(self.basis).asarray(-c[: self.used], dtype=self.basis.dtype)
         d = assemble(self.basis[0], lambda piece: factors @ self.basis[: self.used, piece])  # book: device-basis
