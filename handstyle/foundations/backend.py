@@ -219,7 +219,7 @@ def _separate_pool(cupy: Any) -> Any:
 def to_numpy(x: Any) -> Array:
     """Return `x` as a NumPy array; an array on a device is copied to the host.
 
-    The one place where device data comes home: elsewhere an implicit conversion is an error.
+    Outside ``kernels/cuda/`` only this function copies data from a device; an implicit conversion is an error.
 
     Examples
     --------

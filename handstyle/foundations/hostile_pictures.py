@@ -96,7 +96,7 @@ def read_repaired(stream: IO[bytes], read: Callable[[IO[bytes], list[str], bytes
         return read(stream, [], None)
     except (HandstyleError, MemoryError, Image.DecompressionBombError):
         raise
-    except Exception as error:  # decoders raise what they like: SyntaxError, struct.error, RuntimeError
+    except Exception as error:  # decoders raise errors of any class: SyntaxError, struct.error, RuntimeError
         stream.seek(0)
         rest = _png_without_text(stream.read())
         if rest is None:

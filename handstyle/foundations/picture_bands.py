@@ -18,7 +18,7 @@ from handstyle.foundations.hostile_pictures import ADVICE
 
 BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
 GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
-LITTLE = 1 << 24  # bytes that a picture may take whatever is free: if the run lacks them, it says itself what would fit
+LITTLE = 1 << 24  # bytes that a picture may take even if fewer are free: `RunMemory.check` then says what would fit
 ROWS_REVERSED, COLUMNS_REVERSED = (3, 4, 7, 8), (2, 3, 6, 7)  # orientations, EXIF 2.32, section 4.6.4
 
 # From a band of an image and a factor of reduction to (h, w, 3) and alpha (h, w), or None.

@@ -115,7 +115,7 @@ def read_metadata(path: str | os.PathLike[str], *, decode: bool = True) -> dict[
             description = image.getexif().get(IMAGE_DESCRIPTION, "{}")
     except OSError as error:
         raise HandstyleError(f"{printable(path)} cannot be read: {error.strerror or one_line(error)}") from error
-    except Exception as error:  # decoders raise what they like
+    except Exception as error:  # decoders raise errors of any class
         raise HandstyleError(f"the metadata of {printable(path)} cannot be read: {one_line(error)}") from error
     try:
         found = json.loads(description)

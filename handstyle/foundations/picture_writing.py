@@ -198,7 +198,7 @@ def encode_picture(
             f"{printable(path)}: there is not enough memory to encode {picture.shape[1]} x {picture.shape[0]} px as "
             f"{kind}: take a smaller size"
         ) from error
-    except Exception as error:  # encoders raise what they like: OSError, ValueError, RuntimeError, struct.error
+    except Exception as error:  # encoders raise errors of any class: OSError, ValueError, RuntimeError, struct.error
         raise HandstyleError(f"{printable(path)} cannot be encoded as {kind}: {one_line(error)}") from error
 
 

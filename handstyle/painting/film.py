@@ -513,7 +513,7 @@ def _extract_by_pillow(path: Path, folder: Path) -> list[float]:
                 mode = "RGBA" if image.has_transparency_data else "RGB"
                 image.convert(mode).save(folder / f"{path.stem}_{number + 1:04d}.png", compress_level=1)
                 seconds.append(float(image.info.get("duration") or 1000 * SECONDS) / 1000)
-    except Exception as error:  # decoders raise what they like
+    except Exception as error:  # decoders raise errors of any class
         at = f" from frame {len(seconds) + 1} on" if seconds else ""
         reason = getattr(error, "strerror", None) or one_line(error)
         raise HandstyleError(f"{printable(path)} cannot be read{at}: {reason}") from None
