@@ -1,19 +1,27 @@
-"""Measure what a style weight does on each network, for the curves of `handstyle.painting.strength`, and other looks.
+"""Measure how strongly a style weight changes the picture on each network, for `handstyle.painting.strength`.
 
-    HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER                      # paint what is missing
-    HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER --write --sheet sheet.jpg    # and no more
+Pairs of a photograph and a painting are painted as `stylize` paints them, in the pyramid, by the network that ships
+and by VGG-19, with several style weights. Three numbers are measured of each picture:
 
-With ``--iterations 24`` for all, the results `looks` are those of ``--looks wasserstein --weights 0.1 0.3 1 3 10 --name
-looks``, and `sizes` those of ``--strengths 0.5 --sizes 256 1024 --measure-at 256 --skip 5 --pairs 8 --name sizes``,
-and `detail` those of ``--looks gram enlarged --name detail``, with ``--networks vgg19 --weights 1`` and ``--networks
-vgg19-slim --weights 10`` for both looks, and ``--weights 6`` and ``5`` for the first.
+- its structural similarity to the photograph, in luminance, after both were blurred by two pixels: how much of the
+  photograph's likeness is left, by a measure that depends on no network;
+- by VGG-19, the relative squared error of the features at relu4_2;
+- by VGG-19, the relative squared error of the Gram matrices.
 
-Pairs of a photograph and a painting are painted by the whole painter, in its pyramid, with the network that ships and
-with VGG-19, at several style weights. Of each picture three things are measured: the structural similarity to the
-photograph, in luminance, blurred by two pixels, which is how much likeness is left and is no network's own measure; and
-by VGG-19 the relative squared error of the features at relu4_2 and of the Gram matrices. Pictures are kept, so that a
-run that was cut short goes on. The test data are not part of the results. `LOOKS` are settings beside
-the default ones; their pictures are measured in the same way.
+The first command below paints the pictures that are missing, and keeps them in the folder `--work`, so that an
+interrupted run can be continued. The second also writes the results and a sheet of all pictures. The test data are not
+part of the results. ::
+
+    HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER
+    HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER --write --sheet sheet.jpg
+
+`LOOKS` are other settings of the painter, whose pictures are measured in the same way. The other results come from
+these options, each with ``--iterations 24``:
+
+- `looks`: ``--looks wasserstein --weights 0.1 0.3 1 3 10 --name looks``
+- `sizes`: ``--strengths 0.5 --sizes 256 1024 --measure-at 256 --skip 5 --pairs 8 --name sizes``
+- `detail`: ``--looks gram enlarged --name detail``, painted with ``--networks vgg19 --weights 1`` and with ``--networks
+  vgg19-slim --weights 10``; and ``--looks gram --networks vgg19-slim --weights 6 5 --name detail``
 """
 
 import argparse

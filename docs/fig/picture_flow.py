@@ -23,11 +23,11 @@ ROWS = [
         (
             "picture\nfloat32",
             "preprocess\nby channel",
-            "stages: conv\nwith ReLU, pool\nas it is written",
+            "stages: conv,\nReLU and pool\nin one pass",
             "features,\nbits",
         ),
         "moments,\nin parts",
-        "transposed Winograd; relu1_1 made again; arrays from an arena",
+        "transposed Winograd; relu1_1 computed again; arrays from an arena",
     ),
     (
         "GPU",
@@ -38,7 +38,7 @@ ROWS = [
             "stages: conv\nwith epilogue,\nin registers",
             "features,\nbits",
         ),
-        "kernels, values\nstay there",
+        "values stay\non the GPU",
         "the same graph; values and gradient copied down, one wait",
     ),
 ]
