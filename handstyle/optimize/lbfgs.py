@@ -17,7 +17,7 @@ from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
 from handstyle.optimize.loop import Box, Loop, RunEnded, RunOptions, State, inside
 from handstyle.optimize.objective import Evaluable, nothing
 from handstyle.optimize.trace import Outcome
-from handstyle.optimize.two_loop import History
+from handstyle.optimize.two_loop import History, rows_of
 
 METHOD = "L-BFGS"
 MIN_ULPS = 16  # smallest first step without a line search, in ulps; the pair (s, y) of a smaller one is rounding noise
@@ -33,7 +33,8 @@ class _Run:
         """Return the arrays and values to be written to a checkpoint."""
         history = self.history
         arrays = {"v": self.v, "g": self.g, "basis": history.basis[: history.used], "host_table": history.table}
-        return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.free}
+        order, spare = [s // 2 for s, _ in history.pairs], history.free[0] // 2
+        return arrays, {"value": self.value, "scale": self.scale, "order": order, "spare": spare}
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Take the picture to start from, or the whole state of a checkpoint."""
@@ -44,9 +45,9 @@ class _Run:
         if arrays["host_table"].shape != history.table.shape:
             kept = (len(arrays["host_table"]) - 1) // 2 - 1
             raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with lbfgs_history={kept}")
-        history.order, history.free = list(facts["order"]), facts["spare"]
-        slots, stored = {*history.order, history.free}, len(arrays["basis"])
-        if len(slots) != len(history.order) + 1 or max(slots) >= history.slots or stored != history.used:
+        history.pairs, history.free = list(map(rows_of, facts["order"])), rows_of(facts["spare"])
+        rows, stored = {*history.pairs, history.free}, len(arrays["basis"])
+        if len(rows) != len(history.pairs) + 1 or max(rows)[1] >= len(history.table) or stored != history.used:
             raise HandstyleError("the checkpoint is damaged: the numbers of its pairs do not fit the arrays")
         history.table[:], history.basis[:stored] = arrays["host_table"], arrays["basis"]
 
@@ -209,7 +210,7 @@ def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> b
         if run.loop.trace:
             return False
         raise HandstyleError("the sum of the gradient's squares overflows its dtype: take smaller weights")
-    first, unit = not run.history.order, math.sqrt(run.v.size / run.history.table[0, 0])  # `unit`: one gray level
+    first, unit = not run.history.pairs, math.sqrt(run.v.size / run.history.table[0, 0])  # `unit`: one gray level
     if learning_rate is not None:
         return run.step(lambda phi, _, t: phi(t), d, slope, _fixed_length(run, d, unit, learning_rate, longest))
     search = strong_wolfe if run.box is None else run.along_the_arc
@@ -225,7 +226,7 @@ def _fixed_length(run: _Run, d: Array, unit: float, learning_rate: float, longes
     t = learning_rate * (1.0 if run.loop.trace else min(1.0, 1 / float(abs(run.g).sum())))
     xp = namespace(d)
     ulp = float(xp.finfo(d.dtype).eps) * float(abs(run.v).max())  # where the picture is largest
-    if not run.history.order and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * ulp):
+    if not run.history.pairs and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * ulp):
         t = learning_rate * unit
     if longest is not None:
         t = min(t, longest * math.sqrt(run.v.size) / (math.sqrt((d * d).sum(dtype=xp.float64)) or 1.0))

@@ -40,10 +40,10 @@ class History:
 
     def __init__(self, like: Array, pairs: int) -> None:
         rows = 1 + 2 * (pairs + 1)
-        self.basis = zeros_for(like, (rows, like.size))  # gradient, then s, y of each slot
+        self.basis = zeros_for(like, (rows, like.size))  # gradient, then s and y of each pair
         self.table = np.zeros((rows, rows))
-        self.order: list[int] = []  # slots, oldest first
-        self.slots, self.free = pairs + 1, 0
+        self.pairs: list[tuple[int, int]] = []  # oldest first
+        self.limit, self.free = pairs, rows_of(0)
 
     @property
     def used(self) -> int:
@@ -56,7 +56,7 @@ class History:
         >>> history.used, history.basis.shape  # of four pairs, the trial's included, none is accepted yet
         (1, (9, 2))
         """
-        return 1 + 2 * (max(self.order, default=-1) + 1)
+        return max((y for _, y in self.pairs), default=0) + 1
 
     def begin(self, g: Array) -> None:  # (n,)
         """Remove all pairs, and set the gradient to `g`.
@@ -65,10 +65,10 @@ class History:
         --------
         >>> history = History(np.zeros(2), pairs=3)
         >>> history.begin(np.array([3.0, 4.0]))
-        >>> history.order, float(history.table[0, 0])  # g · g
+        >>> history.pairs, float(history.table[0, 0])  # g · g
         ([], 25.0)
         """
-        self.order, self.free = [], 0
+        self.pairs, self.free = [], rows_of(0)
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
@@ -101,11 +101,11 @@ class History:
         >>> dots[1]  # of the step (-1, 0) with the gradient after it, itself, the difference, and the gradient before
         array([-1.,  1.,  1., -2.])
         """
-        i = 1 + 2 * self.free
+        s, y = self.free
         for piece in split_pieces(g):  # of vectors in files one is in memory at a time
-            self.basis[i, piece], self.basis[i + 1, piece] = after[piece] - v[piece], g_after[piece] - g[piece]
+            self.basis[s, piece], self.basis[y, piece] = after[piece] - v[piece], g_after[piece] - g[piece]
             self.basis[0, piece] = g_after[piece] if free is None else free(piece)
-        return self._dots(max(self.used, i + 2), [self.basis[0], self.basis[i], self.basis[i + 1], g])
+        return self._dots(max(self.used, y + 1), [self.basis[0], self.basis[s], self.basis[y], g])
 
     def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
         """Enter the dot products from `trial` in the table.
@@ -122,10 +122,10 @@ class History:
         >>> history.store(history.trial(np.zeros(2), g, after=np.array([-1.0, 0.0]), g_after=np.array([1.0, 0.0])))
         (-1.0, -2.0)
         """
-        i, used = 1 + 2 * self.free, len(dots)
-        for column, row in enumerate((0, i, i + 1)):
+        (s, y), used = self.free, len(dots)
+        for column, row in enumerate((0, s, y)):
             self.table[:used, row] = self.table[row, :used] = dots[:, column]
-        return float(dots[i, 0]), float(dots[i, 3])
+        return float(dots[s, 0]), float(dots[s, 3])
 
     def accept(self) -> None:
         """Add the trial pair to the history; if it is full, the oldest pair is removed.
@@ -139,15 +139,15 @@ class History:
         >>> for g_after in (3 * g, g / 2):  # along the step (-1, 0) the gradient must grow against it
         ...     _ = history.store(history.trial(np.zeros(2), g, after=np.array([-1.0, 0.0]), g_after=g_after))
         ...     history.accept()
-        ...     print(history.order)
+        ...     print(history.pairs)  # by their rows
         []
-        [0]
+        [(1, 2)]
         """
-        i = 1 + 2 * self.free
-        if not self.table[i, i + 1] > MIN_CURVATURE * self.table[i + 1, i + 1]:
+        s, y = self.free
+        if not self.table[s, y] > MIN_CURVATURE * self.table[y, y]:
             return
-        self.order.append(self.free)
-        self.free = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
+        self.pairs.append(self.free)
+        self.free = rows_of(len(self.pairs)) if len(self.pairs) <= self.limit else self.pairs.pop(0)
 
     def direction(self) -> tuple[Array, float]:  # -> (n,), slope
         """Return the search direction ``-H g``, H being the estimate of the inverse Hessian, and the slope along it.
@@ -162,7 +162,7 @@ class History:
         >>> float(d[0]), slope  # the gradient fell by half along the step, so another such step leads to its zero
         (-1.0, -1.0)
         """
-        c = two_loop(self.table, self.order)
+        c = two_loop(self.table, self.pairs)
         factors = namespace(self.basis).asarray(-c[: self.used], dtype=self.basis.dtype)
         d = assemble(self.basis[0], lambda piece: factors @ self.basis[: self.used, piece])  # book: device-basis
         return d, -float(c @ self.table[0])
@@ -176,15 +176,26 @@ class History:
         return total
 
 
-def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest first -> (r,)
+def rows_of(k: int) -> tuple[int, int]:
+    """Return the rows of the k-th pair in the history: row 0 is the gradient's, so the first pair has the rows 1 and 2.
+
+    Examples
+    --------
+    >>> rows_of(0), rows_of(1)
+    ((1, 2), (3, 4))
+    """
+    return 1 + 2 * k, 2 + 2 * k
+
+
+def two_loop(table: Array, pairs: list[tuple[int, int]]) -> Array:  # (r, r), pairs oldest first -> (r,)
     """Compute the coefficients of ``H g``, the inverse Hessian's estimate times the gradient, by two-loop recursion.
 
     Parameters
     ----------
     table : (r, r) array of float64
-        Dot products of the gradient (row 0) and of ``s`` and ``y`` of each slot (rows ``1 + 2 slot`` and the next).
-    order : list of int
-        The slots in use, oldest first.
+        Dot products of the gradient (row 0) and of ``s`` and ``y`` of each pair.
+    pairs : list of (int, int)
+        The rows of ``s`` and ``y`` of each pair in use, oldest first.
 
     Returns
     -------
@@ -200,20 +211,18 @@ def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest f
     >>> import numpy as np
     >>> g, s, y = np.array([2.0, 0.0]), np.array([1.0, 0.0]), np.array([4.0, 0.0])
     >>> vectors = np.stack([g, s, y])
-    >>> two_loop(vectors @ vectors.T, [0]) @ vectors  # the curvature along s is 4
+    >>> two_loop(vectors @ vectors.T, [(1, 2)]) @ vectors  # the curvature along s is 4
     array([0.5, 0. ])
     """
     c = np.zeros(len(table))
     c[0] = 1.0
     alpha = {}
-    for slot in reversed(order):
-        s, y = 1 + 2 * slot, 2 + 2 * slot
-        alpha[slot] = table[s] @ c / table[s, y]  # book: device-table
-        c[y] -= alpha[slot]
-    if order:
-        s, y = 1 + 2 * order[-1], 2 + 2 * order[-1]
+    for s, y in reversed(pairs):
+        alpha[s] = table[s] @ c / table[s, y]  # book: device-table
+        c[y] -= alpha[s]
+    if pairs:
+        s, y = pairs[-1]
         c *= table[s, y] / table[y, y]
-    for slot in order:
-        s, y = 1 + 2 * slot, 2 + 2 * slot
-        c[s] += alpha[slot] - table[y] @ c / table[s, y]
+    for s, y in pairs:
+        c[s] += alpha[s] - table[y] @ c / table[s, y]
     return c

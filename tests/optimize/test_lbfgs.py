@@ -65,8 +65,8 @@ def test_a_pair_without_curvature_is_dropped_and_the_older_ones_stay():
     for y, kept in ((s, 1), (-s, 1), (0 * s, 1), (2 * s, 2), (3 * s, 2), (-s, 2)):
         history.store(history.trial(0 * s, s - y, s, s))
         history.accept()
-        assert len(history.order) == kept
-    assert [history.table[1 + 2 * slot, 2 + 2 * slot] for slot in history.order] == [2, 3]
+        assert len(history.pairs) == kept
+    assert [history.table[pair] for pair in history.pairs] == [2, 3]
     assert np.allclose(two_loop(history.table, [])[0], 1)
 
 

@@ -1,5 +1,7 @@
 """A run ends early once ten iterations together hardly lower the loss, with every optimizer."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from support.sample_objectives import Plain
@@ -10,7 +12,7 @@ from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.endings import WINDOW
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.loop import Loop
+from handstyle.optimize.loop import Loop, RunOptions
 from handstyle.optimize.objective import Evaluable
 from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
@@ -84,6 +86,13 @@ def test_every_optimizer_ends(minimize):
     assert len(short.trace) < len(whole.trace)
     assert [row.value for row in short.trace] == [row.value for row in whole.trace[: len(short.trace)]]
     assert short.value == min(row.value for row in short.trace)
+
+
+def test_an_option_that_no_optimizer_has_is_refused():
+    assert set(RunOptions.__annotations__) == set(signature(Loop).parameters) - {"objective", "method"}
+    for minimize in (minimize_lbfgsb, minimize_lbfgs, minimize_adam):
+        with pytest.raises(TypeError, match="calback"):
+            minimize(bowl, np.ones(3), 5, calback=print)
 
 
 def test_a_scale_that_has_settled_hands_over_to_the_next():
