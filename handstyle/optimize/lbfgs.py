@@ -210,7 +210,8 @@ def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> b
         if run.loop.trace:
             return False
         raise HandstyleError("the sum of the gradient's squares overflows its dtype: take smaller weights")
-    first, unit = not run.history.pairs, math.sqrt(run.v.size / run.history.table[0, 0])  # `unit`: one gray level
+    # `unit` is the length of the step along -g that moves pixels by one gray level in root mean square.
+    first, unit = not run.history.pairs, math.sqrt(run.v.size / run.history.table[0, 0])
     if learning_rate is not None:
         return run.step(lambda phi, _, t: phi(t), d, slope, _fixed_length(run, d, unit, learning_rate, longest))
     search = strong_wolfe if run.box is None else run.along_the_arc
