@@ -34,7 +34,7 @@ def painted(back, steps):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 30 if quick else 600
+    steps = 24 if quick else 600
     sweeps = {
         "true sweep": sequence_backward,
         "only the shallowest tap speaks": tap_overwrites,

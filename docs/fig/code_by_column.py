@@ -18,7 +18,7 @@ def by_column(dy, x):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 30 if quick else 300
+    steps = 24 if quick else 300
     bug = [(sequence, "POOLS", {**POOLS, "max": (keep_the_input, by_column)})]
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     show(axes[0], painted(steps=steps), "codes read by row")

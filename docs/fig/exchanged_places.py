@@ -10,7 +10,7 @@ from tests.mutants.catalogue import rows_and_columns_exchanged
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 30 if quick else 300
+    steps = 24 if quick else 300
     bug = [(sequence, "conv3x3_backward", rows_and_columns_exchanged)]
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     show(axes[0], painted(steps=steps), "the true gradient")

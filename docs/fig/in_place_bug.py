@@ -29,7 +29,7 @@ def painted(steps, size=(144, 192)):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 30 if quick else 300
+    steps = 24 if quick else 300
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     show(axes[0], painted(steps), "each rectifier makes a map of its own")
     with patch.object(ReferenceEngine, "forward", staticmethod(rectifier_in_place)):

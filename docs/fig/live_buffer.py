@@ -8,6 +8,7 @@ from fig.problem import town
 from handstyle.losses.terms import Term
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.objective import Evaluable, Objective
+from tests.mutants.paint import FastNetwork
 
 
 class Unweighted:
@@ -60,7 +61,7 @@ def main(out, quick=True):
     )
     for axis, (words, bug, color) in zip(axes.ravel(), runs, strict=False):
         objective, start = town(72, 96)
-        objective = Objective(objective.network.with_kernels("reference"), objective.prepared.terms, objective.shape)
+        objective = Objective(objective.network.with_kernels(FastNetwork()), objective.prepared.terms, objective.shape)
         bugged = bug(objective)
         outcome = minimize_lbfgs(bugged, start, evaluations, evaluations=evaluations)
         show(axis, outcome.v.reshape(objective.shape), words)

@@ -7,6 +7,7 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.regions import carry_mask
 from handstyle.optimize.objective import Objective
+from tests.mutants.paint import FastNetwork
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1")
 
@@ -21,7 +22,7 @@ class Twice(StyleTerm):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    photo, net = photograph(108, 144), network("float32", kernels="reference")
+    photo, net = photograph(108, 144), network("float32").with_kernels(FastNetwork())
     mask = np.tile(np.linspace(0, 1, 144, dtype="float32") ** 2, (108, 1))  # nothing on the left, all on the right
     carried = carry_mask(net.layers, mask, TAPS)
     art = painting(108, 144).astype("float32")

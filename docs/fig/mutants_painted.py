@@ -42,8 +42,10 @@ def main(out, quick=True):
     genuine, values = {}, {}
 
     def reference(mutant):
-        of = mutant.subject if mutant.subject in APART else "conv3x3_backward"
-        if mutant.subject in paint.TILED:
+        of = "conv3x3_backward" if mutant.subject in paint.NETWORK else "gram_loss"
+        if mutant.subject in APART:
+            of = mutant.subject
+        elif mutant.subject in paint.TILED:
             of = "halo_of"
         elif "variation" in mutant.function.__name__:  # painted with more of it, so that it shows
             of = "total_variation"
@@ -55,7 +57,8 @@ def main(out, quick=True):
     for n, mutant in enumerate(paint.MUTANTS, 1):
         if mutant.subject in paint.NOT_PAINTED:
             continue
-        picture, value = painted(mutant.subject, mutant.function)
+        without_effect = mutant.function.__name__ in paint.WITHOUT_EFFECT
+        picture, value = reference(mutant) if without_effect else painted(mutant.subject, mutant.function)
         write_picture(folder / f"{mutant.function.__name__}.png", picture, overwrite=True)
         if value is not None:
             values[mutant.function.__name__] = [value, reference(mutant)[1]]

@@ -6,6 +6,7 @@ from fig.common import command, network, painting, save, two_runs
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.optimize.objective import Objective
+from tests.mutants.paint import FastNetwork
 
 
 class Normalized(StyleTerm):
@@ -19,7 +20,8 @@ class Normalized(StyleTerm):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    art, taps, net = painting(144, 192), ("relu1_1", "relu2_1", "relu3_1"), network("float32", kernels="reference")
+    art, taps = painting(144, 192), ("relu1_1", "relu2_1", "relu3_1")
+    net = network("float32").with_kernels(FastNetwork())
     features, _ = net.forward(preprocess_forward(art.astype(net.dtype), net.convention), taps)
     start = np.random.default_rng(0).uniform(110, 145, art.shape).ravel()
 

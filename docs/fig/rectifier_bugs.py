@@ -16,7 +16,7 @@ def keep_the_input(x):  # the mutants are functions of the gradient and of the i
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 30 if quick else 300
+    steps = 24 if quick else 300
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
     show(axes[0], painted(steps=steps), "true")
     for place, bug in zip(axes[1:], (mask_from_the_gradient, mask_forgotten), strict=True):

@@ -10,7 +10,7 @@ from tests.mutants.catalogue import channels_not_reversed
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 30 if quick else 400
+    steps = 24 if quick else 400
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
     show(axes[0], painting(144, 192), "the painting")
     show(axes[1], painted(steps=steps), "true gradient")

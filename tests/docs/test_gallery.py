@@ -1,11 +1,17 @@
 """The gallery of bugs: a row for each mutant, with its code, its verdicts and the chapter that quotes it."""
 
+import functools
 import sys
 
+import numpy as np
 import pytest
 from browser import find_chromium
 from conftest_docs import DOCS
+from mutants import paint
+from pictures.scenes import flow_painting, night_scene
 from PIL import Image
+
+from handstyle.painting.load import EMBEDDED, load_weights
 
 sys.path.insert(0, str(DOCS / "_ext"))
 gallery = pytest.importorskip("gallery", reason="Sphinx is not installed: pip install --group docs")
@@ -80,3 +86,19 @@ def test_a_press_on_a_heading_sorts_and_another_turns_round(browser, tmp_path, m
     names = "[...document.querySelectorAll('.mutants tbody th')].map(c => c.textContent)"
     browser.run("document.querySelectorAll('.mutants thead button')[1].click()")
     assert browser.run(names) == sorted(row.name for row in rows)
+
+
+def test_a_mutant_without_effect_paints_the_genuine_picture():
+    """With the pictures and the network of the gallery, which shows the genuine picture for it."""
+    mutants = [mutant for mutant in paint.MUTANTS if mutant.function.__name__ in paint.WITHOUT_EFFECT]
+    assert len(mutants) == len(paint.WITHOUT_EFFECT)
+    pictures = [scene(72, 96).astype(np.float64) for scene in (night_scene, flow_painting)]
+
+    @functools.cache
+    def painted(subject, function):
+        return paint.paint(subject, function, pictures, load_weights(EMBEDDED), iterations=1).picture
+
+    for mutant in mutants:
+        genuine = "conv3x3_backward" if mutant.subject in paint.NETWORK else "gram_loss"
+        apart = painted(mutant.subject, mutant.function) - painted(genuine, paint.GENUINE[genuine])
+        assert not apart.any(), mutant.name
