@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from pictures.scenes import portrait_masks, portrait_scene
 
-from fig.common import command, network, painting, save, show
+from fig.common import BRIGHT, command, network, painting, save, show
 from handstyle.losses.regions import leak
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
@@ -31,15 +31,19 @@ def main(out, quick=True):
         "fraction, first three": ("fraction", layers[:3]),
         "inside, first three": ("inside", layers[:3]),
     }
-    figure, axes = plt.subplots(1, 2 + len(rows), figsize=(8.8, 2.7), layout="constrained")
-    show(axes[0], p, "the picture")
-    show(axes[1], 255 * mask, "the region", cmap="gray")
-    for panel, (name, (rule, taps)) in zip(axes[2:], rows.items(), strict=True):
+    figure, axes = plt.subplots(2, 3, figsize=(7.2, 7.2), layout="constrained")
+    (picture, region, scale), below = axes
+    show(picture, p, "the picture")
+    show(region, 255 * mask, "the region", cmap="gray")
+    scale.axis("off")
+    for panel, (name, (rule, taps)) in zip(below, rows.items(), strict=True):
         config = StyleConfig(content_weight=0.0, tv_weight=0.0, mask_rule=rule, style_layers=taps)
         gradient, share = region_gradient(net, config, p, style, mask)
         size = np.log10(np.linalg.norm(gradient, axis=2) + 1e-30)
-        show(panel, size, f"{name}\n{100 * share:.2g} % outside", cmap="magma", vmin=size.max() - 5, vmax=size.max())
-        panel.contour(mask, [0.5], colors="white", linewidths=0.6)
+        show(panel, size - size.max(), f"{name}\n{100 * share:.2g} % outside", cmap="magma", vmin=-5, vmax=0)
+        panel.contour(mask, [0.5], colors=BRIGHT, linewidths=0.6)
+    bar = figure.colorbar(below[0].images[0], cax=scale.inset_axes([0.05, 0.5, 0.9, 0.06]), orientation="horizontal")
+    bar.set_ticks([-5, -2.5, 0], labels=["10⁻⁵", "the gradient's size", "1"])
     save(figure, out)
 
 
