@@ -49,7 +49,7 @@ SHARING = ("parts", "starts", "style_scales", "task_colors", "kept", "tile_bugs"
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 FIRST = bool(os.environ.get("BOOK_FIRST"))
 LATER = DOCS / "_build" / "later.txt"
-SOON = 150.0  # seconds by the clock: if the rest takes no longer, it is computed in the first pass
+SOON = 180.0  # seconds by the clock: if the rest takes no longer, it is computed in the first pass
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pillow", "scikit-image")
 worker = threading.local()  # its `server` runs the scripts of figures for a thread
 log = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ def compute(app: Sphinx) -> None:
                 return f"{task.name}: {complaint}"
             *ran, used = record.read_text(encoding="utf-8").splitlines()
         took = float(used.split()[0])
-        if " kept" in used and task.kept.is_file():  # the next time it may have to paint them again
+        if re.search(r"[1-9]\d* kept", used) and task.kept.is_file():  # the next time it may have to paint them again
             took = max(took, seconds(task))
         digests = freshness.digests(ROOT, ran, task.cells + shared)
         # A file that was written since the build began may be what it ran or not: then it is computed again next time.

@@ -254,6 +254,13 @@ def test_a_task_whose_runs_were_kept_is_still_known_to_be_long(near_and_far, mon
     assert [computing.seconds(task) for task in tasks] == [1.0, 1.0]
 
 
+def test_a_task_that_painted_all_of_its_runs_takes_what_it_took(near_and_far, monkeypatch, computing):
+    tasks, _, used = near_and_far
+    used.append("0.1 s, 2 painted, 0 kept")
+    first_pass(monkeypatch, computing)
+    assert computing.seconds(tasks[0]) == 0.1
+
+
 def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(
     near_and_far, kept, monkeypatch, computing
 ):
