@@ -74,7 +74,7 @@ def counts(network: Network, rows: list[LayerForecast], item: int) -> dict[str, 
             part, operations = found[LOSSES], row.cost.products
             part["bytes"] += 2 * item * H * W * K
             # Two thirds of the operations, the gradient, are then done on the strips of the next convolution.
-            if K <= passes.FEW_CHANNELS:
+            if K <= passes.MAX_PART_CHANNELS:
                 after = next(name for name in names[names.index(row.layer) :] if name in convolutions)
                 found[f"{after} backward"]["operations"] += 2 * operations // 3
                 part["bytes"] -= item * H * W * K

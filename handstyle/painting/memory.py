@@ -36,7 +36,7 @@ from handstyle.painting.planned_terms import planned_terms
 
 # The fraction of the host's free memory that a run may take; the rest is for the system.
 USABLE = 0.9
-LIBRARIES = 2 << 20  # bytes on the host that the first evaluation takes for stacks of threads and buffers of libraries
+LIBRARY_BYTES = 2 << 20  # taken on the host by the first evaluation for stacks of threads and buffers of libraries
 PICTURE_ITEM = 4  # bytes of a value of a picture as read
 # Float64 vectors of SciPy's L-BFGS-B in addition to its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled
 # copy, the point, the gradient and their copies, two bounds, indices, the best picture. Derived from its measured peak.
@@ -71,7 +71,7 @@ class Need:
     Examples
     --------
     >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
-    >>> need.device, need.host, need.total - LIBRARIES
+    >>> need.device, need.host, need.total - LIBRARY_BYTES
     (45, 10, 55)
     """
 
@@ -114,16 +114,16 @@ class Need:
 
     @property
     def total(self) -> int:
-        """Bytes at the peak, if the device is the host; `LIBRARIES` is part of them.
+        """Bytes at the peak, if the device is the host; `LIBRARY_BYTES` is part of them.
 
         Examples
         --------
         >>> need = Need((64, 64), 100, 10, 30, 5, measuring=20, pictures=7, scipy=3, seconds=0.1)
-        >>> need.total - LIBRARIES  # 10 + 30 + 5 + 7 + 3
+        >>> need.total - LIBRARY_BYTES  # 10 + 30 + 5 + 7 + 3
         55
         """
         working = max(self.measuring, self.evaluation + self.optimizer + self.scipy)
-        return LIBRARIES + self.weights + self.pictures + working
+        return LIBRARY_BYTES + self.weights + self.pictures + working
 
 
 def optimizer_vectors(config: StyleConfig, own_memory: bool) -> int:

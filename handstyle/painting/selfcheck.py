@@ -31,7 +31,7 @@ from handstyle.painting.normalizations import VARIATIONS
 from handstyle.painting.region_masks import unmasked_terms
 from handstyle.painting.targets import Painting, build_terms
 
-DEFAULT = StyleConfig()
+PLAIN = StyleConfig()
 # The largest difference of two gradients in float64, of an engine and of the reference, as a fraction of the largest
 # value. They may differ by rounding only.
 FLOAT64_BOUND = 1e-9
@@ -63,28 +63,26 @@ class Variant(NamedTuple):
 
 def _tv(form: str) -> Variant:
     optimizer: Any = "lbfgsb" if VARIATIONS[form].in_value else "adam"
-    return Variant(f"tv {form}", replace(DEFAULT, tv=form, optimizer=optimizer), ("total variation",))  # type: ignore[arg-type]
+    return Variant(f"tv {form}", replace(PLAIN, tv=form, optimizer=optimizer), ("total variation",))  # type: ignore[arg-type]
 
 
 _REGIONS: dict[str, Any] = {"mask": ("left", "right")}
 _PATCHES: dict[str, Any] = {"style_statistic": "patches", "style_layers": ("relu2_1",), "patch_stride": 2}
 # Together these configurations have every kind of term.
 VARIANTS = [
-    Variant("", DEFAULT),
-    Variant("covariance", replace(DEFAULT, style_statistic="covariance"), ("style",)),
-    Variant("wasserstein", replace(DEFAULT, style_statistic="wasserstein"), ("style",), on_features=True),
-    Variant("patches", replace(DEFAULT, style_statistic="patches", style_layers=("relu2_1", "relu3_1")), ("style",)),
-    Variant("patches, guided", replace(DEFAULT, semantic_weight=1.0, **_PATCHES, **_REGIONS), ("style",)),
-    Variant("means", replace(DEFAULT, means_weight=1.0), ("means",)),
-    Variant("losses blended", replace(DEFAULT, blend="losses"), ("style relu2_1",)),
-    Variant("range", replace(DEFAULT, range_weight=1e-4), ("range",)),
-    Variant("regions", replace(DEFAULT, **_REGIONS), ("style", "held")),
-    Variant(
-        "inside", replace(DEFAULT, mask_rule="inside", style_layers=("relu1_1", "relu2_1"), **_REGIONS), ("style",)
-    ),
-    Variant("cysmith", replace(DEFAULT, mask_mode="cysmith", style_fit="stretch", **_REGIONS), ("style",)),
-    Variant("normalized", replace(DEFAULT, normalize_gradients=True, optimizer="adam"), ("style", "content")),
-    *(_tv(form) for form in VARIATIONS if form != DEFAULT.tv),
+    Variant("", PLAIN),
+    Variant("covariance", replace(PLAIN, style_statistic="covariance"), ("style",)),
+    Variant("wasserstein", replace(PLAIN, style_statistic="wasserstein"), ("style",), on_features=True),
+    Variant("patches", replace(PLAIN, style_statistic="patches", style_layers=("relu2_1", "relu3_1")), ("style",)),
+    Variant("patches, guided", replace(PLAIN, semantic_weight=1.0, **_PATCHES, **_REGIONS), ("style",)),
+    Variant("means", replace(PLAIN, means_weight=1.0), ("means",)),
+    Variant("losses blended", replace(PLAIN, blend="losses"), ("style relu2_1",)),
+    Variant("range", replace(PLAIN, range_weight=1e-4), ("range",)),
+    Variant("regions", replace(PLAIN, **_REGIONS), ("style", "held")),
+    Variant("inside", replace(PLAIN, mask_rule="inside", style_layers=("relu1_1", "relu2_1"), **_REGIONS), ("style",)),
+    Variant("cysmith", replace(PLAIN, mask_mode="cysmith", style_fit="stretch", **_REGIONS), ("style",)),
+    Variant("normalized", replace(PLAIN, normalize_gradients=True, optimizer="adam"), ("style", "content")),
+    *(_tv(form) for form in VARIATIONS if form != PLAIN.tv),
 ]
 
 
@@ -455,7 +453,7 @@ def _border_rows(network: Network, size: int, seed: int) -> Iterator[Row]:
                     for layer in network.layers
                 )
                 other = replace(network, layers=layers)
-                yield from _engine_rows(other, Variant(f"{pooling}, {padding}, {rounding}", DEFAULT), (size,), seed)
+                yield from _engine_rows(other, Variant(f"{pooling}, {padding}, {rounding}", PLAIN), (size,), seed)
                 if pooling == "max" and rounding == "down":
                     yield from _layer_rows_of_borders(other, padding)
 

@@ -194,7 +194,7 @@ def test_only_a_cublas_that_is_there_is_taken(library, monkeypatch):
             return np.empty(shape, dtype).view(DeviceArray)
 
     assert load_cublas(Cupy) is None  # no CuPy has loaded one here
-    monkeypatch.setattr(cuda_blas, "LIBRARIES", ("libnone.so", library._name))
+    monkeypatch.setattr(cuda_blas, "LIBRARY_NAMES", ("libnone.so", library._name))
     assert load_cublas(Cupy).workspace.nbytes == cuda_blas.WORKSPACE
 
 

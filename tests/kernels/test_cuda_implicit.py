@@ -9,7 +9,7 @@ from support.kernel_versions import KERNEL_VERSIONS, kernels
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.source import BLOCKS, FOLDER, dynamic_shared_bytes
-from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, mask_words
+from handstyle.kernels.cuda.structs import BORDERS, POOL_CODES, Epilogue, Source, mask_words
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
 
@@ -156,7 +156,7 @@ def test_what_follows_forward(device, kernel, kind, up):
     pooled = device.empty((ph, pw, K), "float32")
     planes = planes if kind == "max" else None
     epilogue = Epilogue(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes, H=H, W=W, K=K,
-                    rectify=1, pool=POOLS[kind], ph=ph, pw=pw)  # fmt: skip
+                    rectify=1, pool=POOL_CODES[kind], ph=ph, pw=pw)  # fmt: skip
     convolve(device, kernel, Source.of(x), w, epilogue)
     close(raw, conv3x3_forward(rounded(x), rounded(w), b.astype("float64"))[0])
     np.testing.assert_array_equal(y, np.maximum(raw, 0))

@@ -14,7 +14,7 @@ from handstyle.kernels.cuda.convolution import Convolver
 from handstyle.kernels.cuda.cublas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.source import files
-from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, mask_words
+from handstyle.kernels.cuda.structs import BORDERS, POOL_CODES, Epilogue, Source, mask_words
 from handstyle.kernels.winograd_matrices import transforms
 from handstyle.losses.content import content_backward, content_forward
 from handstyle.losses.gram import Moments, gram_loss
@@ -245,7 +245,7 @@ def max_pooled(device, x, rounding):
     pooled = device.empty(((H + up) // 2, (W + up) // 2, C), "float64")
     planes = device.empty((*pooled.shape[:2], 3, mask_words(C)), np.uint32)
     ph, pw, _ = pooled.shape
-    epilogue = Epilogue(H=H, W=W, K=C, rectify=1, pooled=pooled, planes=planes, pool=POOLS["max"], ph=ph, pw=pw)
+    epilogue = Epilogue(H=H, W=W, K=C, rectify=1, pooled=pooled, planes=planes, pool=POOL_CODES["max"], ph=ph, pw=pw)
     Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     return pooled, planes
 
@@ -311,7 +311,7 @@ def test_average_pool(device, rounding, shape):
     expected, cache = average_pool_forward(np.maximum(x, 0), rounding)
     pooled, bits = device.empty(expected.shape, "float64"), device.empty((H, W, mask_words(C)), np.uint32)
     ph, pw, _ = pooled.shape
-    epilogue = Epilogue(bits=bits, H=H, W=W, K=C, rectify=1, pooled=pooled, pool=POOLS["average"], ph=ph, pw=pw)
+    epilogue = Epilogue(bits=bits, H=H, W=W, K=C, rectify=1, pooled=pooled, pool=POOL_CODES["average"], ph=ph, pw=pw)
     Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     np.testing.assert_allclose(pooled, expected, rtol=1e-14)
     dy, dx = draw(*pooled.shape), device.empty(shape, "float64")

@@ -38,7 +38,7 @@ from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
 from handstyle.painting.optimizers import OptimizerState, choose_optimizer
-from handstyle.painting.memory import LIBRARIES, optimizer_vectors, scipy_bytes
+from handstyle.painting.memory import LIBRARY_BYTES, optimizer_vectors, scipy_bytes
 
 def status(key):
     return 1024 * int(Path("/proc/self/status").read_text().split(key + ":")[1].split()[0])
@@ -59,7 +59,7 @@ terms += [ContentTerm("relu4_2", np.ones(shapes["relu4_2"], np.float32)), Variat
 expected = network.engine.forecast(network, terms, (H, W, 3)).bytes
 start = np.random.default_rng(0).uniform(0, 255, (H, W, 3))
 n = start.size
-expected += LIBRARIES + 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, own_memory=False)
+expected += LIBRARY_BYTES + 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, own_memory=False)
 choose_optimizer(config, 13, OptimizerState())(Objective(network, terms, (H, W, 3)), start.ravel())
 print(json.dumps([expected, status("VmHWM") - before]))
 """

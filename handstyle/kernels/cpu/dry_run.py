@@ -28,7 +28,7 @@ from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
 from handstyle.kernels.cpu.choose import weights_cost
 from handstyle.kernels.cpu.epilogues import ROWS
-from handstyle.kernels.cpu.passes import FEW_CHANNELS, CpuPasses, PartGradients
+from handstyle.kernels.cpu.passes import MAX_PART_CHANNELS, CpuPasses, PartGradients
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
 from handstyle.kernels.cpu.threads import pixel_strips
 from handstyle.kernels.gradients import Gradients, has_plain_moments
@@ -266,7 +266,7 @@ class DryGradients(PartGradients):
         Examples
         --------
         >>> dry = DryPasses("auto", lambda H, W, C, K, adjoint: None)
-        >>> channels = {"relu1_1": 64, "relu3_1": 256}  # the second has more than FEW_CHANNELS
+        >>> channels = {"relu1_1": 64, "relu3_1": 256}  # the second has more than MAX_PART_CHANNELS
         >>> terms = [StyleTerm(tap, Moments(1.0, np.zeros(C), np.eye(C)), scale=1.0) for tap, C in channels.items()]
         >>> features = {tap: dry.arena.take((8, 8, C), np.float32) for tap, C in channels.items()}
         >>> gradients = DryGradients(dry.gradient_of, terms, features, {}, [None, None], dry)
@@ -277,7 +277,7 @@ class DryGradients(PartGradients):
         if others or not has_plain_moments(term):
             return None
         f = self._take(tap)
-        if f.shape[2] > FEW_CHANNELS:
+        if f.shape[2] > MAX_PART_CHANNELS:
             self.features[tap] = f
             return None
         self.engine._count_moments(term, f)

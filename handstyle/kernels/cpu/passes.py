@@ -41,7 +41,7 @@ from handstyle.network.sequence import POOLS, Convolution, Features, Layer, chec
 Choose = Callable[[int, int, int, int, bool], Tile]
 # Up to this many channels a style's gradient is computed strip by strip: a map is large then, and products of a few
 # rows are as fast as those of many.
-FEW_CHANNELS = 128
+MAX_PART_CHANNELS = 128
 
 
 @dataclass
@@ -319,10 +319,10 @@ class PartGradients(TermGradients):
         if others or not has_plain_moments(term):
             return None
         feature = self.features.get(tap)
-        if feature is not None and feature.shape[2] > FEW_CHANNELS:
+        if feature is not None and feature.shape[2] > MAX_PART_CHANNELS:
             return None
         f = self._take(tap)
-        if f.shape[2] > FEW_CHANNELS:
+        if f.shape[2] > MAX_PART_CHANNELS:
             self.features[tap] = f
             return None
         self.values[i], gradient = moments_gradient(term, f)

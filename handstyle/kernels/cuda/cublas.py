@@ -21,7 +21,7 @@ CUDA_R_32F, CUDA_R_64F = 0, 1
 DEFAULT_ALGORITHM = -1
 WORKSPACE = 1 << 25  # bytes: the size that NVIDIA recommends for its GPUs since 2022
 
-LIBRARIES = ("libcublas.so.13", "libcublas.so.12", "cublas64_13.dll", "cublas64_12.dll")
+LIBRARY_NAMES = ("libcublas.so.13", "libcublas.so.12", "cublas64_13.dll", "cublas64_12.dll")
 INT, LONG, POINTER = ctypes.c_int, ctypes.c_longlong, ctypes.c_void_p
 
 
@@ -111,7 +111,7 @@ class CuBlas:
 
 
 def load_cublas(cupy: Any) -> CuBlas | None:
-    """Return the cuBLAS that CuPy has loaded, or None if its name is not in `LIBRARIES`.
+    """Return the cuBLAS that CuPy has loaded, or None if its name is not in `LIBRARY_NAMES`.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def load_cublas(cupy: Any) -> CuBlas | None:
     """
     one = cupy.ones((1, 1), "float32")
     one @ one  # CuPy finds the library and loads it for its first product
-    for name in LIBRARIES:
+    for name in LIBRARY_NAMES:
         with suppress(OSError):
             library = ctypes.CDLL(name, mode=getattr(os, "RTLD_NOLOAD", 0) | ctypes.DEFAULT_MODE)
             return CuBlas(library, cupy.empty((WORKSPACE,), "uint8"), lambda: int(cupy.cuda.get_current_stream().ptr))

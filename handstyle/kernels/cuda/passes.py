@@ -21,7 +21,7 @@ from handstyle.kernels.cuda.choose import choose_method
 from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, tensor_fits
 from handstyle.kernels.cuda.device import CupyDevice, Device
 from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue
-from handstyle.kernels.cuda.structs import POOLS, Epilogue, Source, mask_words
+from handstyle.kernels.cuda.structs import POOL_CODES, Epilogue, Source, mask_words
 from handstyle.kernels.gradients import Gradients, TermGradients
 from handstyle.kernels.stages import Stage, check_dtypes, split_stages
 from handstyle.network.sequence import Features, Layer, Pool, check_taps, deepest
@@ -265,7 +265,7 @@ class CudaPasses:
             h, w = pool.output_size(H, W)
             result = empty((h, w, K), x.dtype)
             stage.pool_bits = empty((h, w, 3, mask_words(K)), np.uint32) if pool.kind == "max" else None
-            epilogue = replace(epilogue, pooled=result, planes=stage.pool_bits, pool=POOLS[pool.kind], ph=h, pw=w)
+            epilogue = replace(epilogue, pooled=result, planes=stage.pool_bits, pool=POOL_CODES[pool.kind], ph=h, pw=w)
         assert result is not None
         stage.output, stage.dtype = result.shape, x.dtype
         outputs = {relu or layer.name: epilogue.y, stage.name: result}

@@ -15,7 +15,7 @@ from handstyle.foundations.backend import Array
 Pointer = Callable[[Array | None], int]  # the address of an array's data; 0 for None
 
 BORDERS = {"zero": 0, "reflect": 1, "replicate": 2}
-POOLS = {"none": 0, "max": 1, "average": 2}
+POOL_CODES = {"none": 0, "max": 1, "average": 2}
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Source:
     border : int
         A value of `BORDERS`: what the kernel reads beyond the edges.
     unpool : int
-        A value of `POOLS`: the pool whose gradient is computed, or 0 for a map.
+        A value of `POOL_CODES`: the pool whose gradient is computed, or 0 for a map.
     ph, pw : int
         Height and width of the pool's output.
 
@@ -72,7 +72,7 @@ class Source:
         """Return the structure for the gradient at a pool's input.
 
         The kernel computes it from the gradient `dy` at the pool's output and the pool's cache `codes`. `shape` is the
-        shape of the pool's input, `kind` a key of `POOLS`.
+        shape of the pool's input, `kind` a key of `POOL_CODES`.
 
         Examples
         --------
@@ -81,7 +81,7 @@ class Source:
         >>> (source.H, source.W), (source.ph, source.pw)
         ((5, 6), (2, 3))
         """
-        return cls(dy, codes, *shape, 0, POOLS[kind], dy.shape[0], dy.shape[1])
+        return cls(dy, codes, *shape, 0, POOL_CODES[kind], dy.shape[0], dy.shape[1])
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Epilogue:
     rectify : int
         1 to apply the rectifier.
     pool : int
-        A value of `POOLS`.
+        A value of `POOL_CODES`.
     ph, pw : int
         Height and width of the pool's output.
 
@@ -124,7 +124,7 @@ class Epilogue:
     --------
     >>> y = np.zeros((4, 6, 64), np.float32)
     >>> epilogue = Epilogue(bias=np.ones(64, np.float32), y=y, H=4, W=6, K=64, rectify=1)  # y = max(x * w + bias, 0)
-    >>> epilogue.pool == POOLS["none"]
+    >>> epilogue.pool == POOL_CODES["none"]
     True
     """
 
