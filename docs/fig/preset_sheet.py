@@ -15,11 +15,11 @@ RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, wh
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (192, 12) if quick else (384, 300)
+    width, iterations = (256, 12) if quick else (384, 300)
     height = width * 3 // 4
     photo, art = photograph(height, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(6, 4, figsize=(7.2, 9.2), layout="constrained")
+    figure, axes = plt.subplots(8, 3, figsize=(7.2, 15.4), layout="constrained")
     panels = axes.ravel()
     for panel in panels[2 + len(PRESETS) :]:
         panel.axis("off")
