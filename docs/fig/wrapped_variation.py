@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from pictures.scenes import portrait_scene
 
-from fig.common import command, save, show
+from fig.common import BRIGHT, command, save, show
 from handstyle.losses.total_variation import total_variation
 
 STEPS, CROWN = 40, 13  # of descent; the row of the picture in which the hair begins
@@ -43,7 +43,7 @@ def main(out, quick=True):
             p = p - 0.05 * n * gradient(p)
         show(axis, p, words)
     for axis in axes:  # where the crown is at the start
-        axis.axhline(CROWN, color="white", lw=1, ls=":")
+        axis.axhline(CROWN, color=BRIGHT, lw=1, ls=":")
     save(figure, out)
 
 
