@@ -1,7 +1,7 @@
 """The two structures that CUDA kernels take as arguments, and their layout in memory.
 
 `Source` describes the input of a kernel, `Epilogue` the operations on its results. The structures in
-``src/source.cuh`` and ``src/finish.cuh`` have the same fields in the same order. A structure is passed by value.
+``src/source.cuh`` and ``src/epilogue.cuh`` have the same fields in the same order. A structure is passed by value.
 """
 
 from collections.abc import Callable

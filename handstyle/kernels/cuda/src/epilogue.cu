@@ -1,6 +1,6 @@
 // Passes over a map that are fused into a convolution where it can be, and run alone where not.
 #include "source.cuh"
-#include "finish.cuh"
+#include "epilogue.cuh"
 
 // Bias, rectifier, masks, gradients at taps, pooling and its adjoint: 2 x 2 pixels a thread, 32 channels a warp.
 extern "C" __global__ void epilogue(Source s, Epilogue f) {
@@ -13,7 +13,7 @@ extern "C" __global__ void epilogue(Source s, Epilogue f) {
         int inside = k < f.K && top + q / 2 < f.H && left + q % 2 < f.W;
         v[q / 2][q % 2] = inside ? read(s, top + q / 2, left + q % 2, k) : 0;
     }
-    finish<2>(v, top, left, k, f);
+    apply_epilogue<2>(v, top, left, k, f);
 }
 
 // The adjoint of padding: the gradient at a border pixel is added to the pixel that the border was copied from. dxpad is
@@ -36,7 +36,7 @@ extern "C" __global__ void fold(const REAL* dxpad, int border, Epilogue f) {
                 }
         v[q / 2][q % 2] = sum;
     }
-    finish<2>(v, top, left, k, f);
+    apply_epilogue<2>(v, top, left, k, f);
 }
 
 // First rung of the adjoint of padding: one thread for each pixel loops over the channels, and nothing is fused.

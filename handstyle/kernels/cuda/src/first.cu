@@ -1,7 +1,7 @@
 // The first layer has three input channels: too few for a matrix product, few enough for registers. Its adjoint has three
 // output channels: a matrix product gives 27 partial sums for each pixel, and a second kernel adds those of each pixel.
 #include "source.cuh"
-#include "finish.cuh"
+#include "epilogue.cuh"
 #define CHANNELS 3
 
 // First rung: one thread for each output value.
@@ -52,7 +52,7 @@ extern "C" __global__ void first_forward(Source s, const REAL* w, Epilogue f) {
                         sum += patch[i + tap / 3][left + j + tap % 3][c] * kernel[tap][c];
                 v[i][j] = sum;
             }
-        finish<2>(v, top, begin + left, k, f);
+        apply_epilogue<2>(v, top, begin + left, k, f);
     }
 }
 

@@ -1,7 +1,7 @@
 // A 3x3 convolution as one matrix product, (pixels, 9 C) by (9 C, K), without storing the left factor (implicit GEMM): a
 // block copies its patch of the map to shared memory once, and all nine taps read it there, each at its own offset.
 #include "source.cuh"
-#include "finish.cuh"
+#include "epilogue.cuh"
 #include "tensor.cuh"
 
 // First rung: one thread for each output value. w is (3, 3, C, K); the adjoint rotates (3, 3, K, C) by 180 degrees.
@@ -61,7 +61,7 @@ __device__ __forceinline__ float4 undone(const Source& s, float4 a, const Codes&
 }
 
 // Apply the mask and add the gradients of the taps to a warp's results, 2 x 16 pixels of 64 channels in shared memory,
-// before `finish`. Many values are loaded at a time, because so few warps cannot hide the latency of single loads.
+// before `apply_epilogue`. Many values are loaded at a time, because so few warps cannot hide the latency of single loads.
 __device__ __forceinline__ void add_gradients(float* results, int lane, int top, int left, int k, const Epilogue& f) {
     const int AHEAD = 4;
     k += lane % 16 * 4;
@@ -222,8 +222,8 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
             }
         }
 
-    // Rearrange through shared memory, two rows of pixels at a time, to the layout of `finish`: one lane for each channel.
-    int landing = f.relu_gradient || f.mask || f.conv_gradient;
+    // Rearrange through shared memory, two rows of pixels at a time, to the layout of `apply_epilogue`: one lane for each channel.
+    int backward = f.relu_gradient || f.mask || f.conv_gradient;
     float* results = (float*)shared + warp * 2 * COLUMNS * PIXEL;
     int k = first + channel;
 #pragma unroll
@@ -243,7 +243,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
         }
         __syncthreads();
         int h = top + row + half * 2;
-        if (landing) {
+        if (backward) {
             add_gradients(results, lane, h, left, k, f);
             __syncthreads();
         }
@@ -254,7 +254,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
             float v[2][2];
 #pragma unroll
             for (int q = 0; q < 4; q++) v[q / 2][q % 2] = results[(q / 2 * COLUMNS + w + q % 2) * PIXEL + c];
-            finish<2, 1>(v, h, left + w, k + c, f);
+            apply_epilogue<2, 1>(v, h, left + w, k + c, f);
         }
     }
 }

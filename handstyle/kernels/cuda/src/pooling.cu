@@ -1,5 +1,5 @@
 // First rungs of max pooling: a byte for each code, and the adjoint by scattering. Sides are even; the kernels in use are
-// `finish` (forward) and `read` (backward).
+// `apply_epilogue` (forward) and `read` (backward).
 #include "source.cuh"
 
 // One thread for each pooled pixel loops over the channels: neighboring threads read far apart.

@@ -3,7 +3,7 @@
 // Tiles lie in rows of `across`; a launch works on whole rows of tiles, `tiles` in all, the first being `first`.
 // A block has 32 channels in x and tiles in y, so that what neighboring threads read and write lies together.
 #include "source.cuh"
-#include "finish.cuh"
+#include "epilogue.cuh"
 
 // First rung: one thread for each value of U, which reads all nine weights.
 extern "C" __global__ void winograd_kernel_naive(const REAL* w, REAL* U, int C, int K, int adjoint) {
@@ -127,7 +127,7 @@ extern "C" __global__ void winograd_output_naive(
     y[((size_t)h * W + w) * K + k] = sum;
 }
 
-// (N*N, tiles, K) -> M x M outputs a tile, then `finish`.
+// (N*N, tiles, K) -> M x M outputs a tile, then `apply_epilogue`.
 extern "C" __global__ void winograd_output(const REAL* M, int first, int tiles, int across, Epilogue f) {
     int k = blockIdx.y * 32 + threadIdx.x, tile = blockIdx.x * blockDim.y + threadIdx.y;
     if (tile >= tiles) return;  // a whole warp: its lanes share the tile
@@ -148,5 +148,5 @@ extern "C" __global__ void winograd_output(const REAL* M, int first, int tiles, 
 #pragma unroll
         for (int j = 0; j < TILE; j++) v[i][j] = out[j];
     }
-    finish<TILE>(v, top, left, k, f);
+    apply_epilogue<TILE>(v, top, left, k, f);
 }

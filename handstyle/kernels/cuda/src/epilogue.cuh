@@ -1,4 +1,4 @@
-// Finish M x M values of one channel while they are in registers. Forward: bias, the value of a tapped
+// Apply an epilogue to M x M values of one channel while they are in registers. Forward: bias, the value of a tapped
 // convolution, rectifier and its bits, pool and its codes. Backward: the gradient that enters at the rectifier's
 // tap, the rectifier's mask, the gradient that enters at the convolution's. Null pointers and zeros leave a step out.
 //
@@ -60,7 +60,7 @@ __device__ __forceinline__ void pool_values(const REAL (&v)[M][M], int top, int 
 // thread that waits for each load before it issues the next is idle most of the time. COMPLETE: the bias and the entering
 // gradients have been added already.
 template <int M, int COMPLETE = 0>
-__device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k, const Epilogue& f) {
+__device__ __forceinline__ void apply_epilogue(REAL (&v)[M][M], int top, int left, int k, const Epilogue& f) {
     int words = words_of(f.K), live = k < f.K;
     REAL bias = !COMPLETE && f.bias && live ? f.bias[k] : 0;
 #pragma unroll
