@@ -137,7 +137,8 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         convention, finding = decide_by_biases(weights)
         if convention is None:
             raise HandstyleError(
-                f"{finding}: name it, handstyle weights convert SOURCE TARGET --convention caffe, or torchvision"
+                f"{finding}: convert it with convention='caffe' or convention='torchvision' "
+                "(handstyle weights convert SOURCE TARGET --convention caffe)"
             )
         findings.append(finding)
     else:

@@ -25,7 +25,7 @@ Answer = TypeVar("Answer", bound=tuple[Any, ...])  # of an objective: the value,
 
 
 class RunEnded(Exception):
-    """Raised to end a run: with one of `Ending`, and a sentence for the user."""
+    """Raised to end a run; its arguments are one of `Ending` and a sentence for the user."""
 
 
 class RunOptions(TypedDict, total=False):
