@@ -15,7 +15,7 @@ from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.mapped import is_mapped
-from handstyle.optimize.checkpoint_archive import FACTS, HOST, Shape, check_arrays, check_facts, read_archive
+from handstyle.optimize.checkpoint_archive import FACTS, HOST, ArrayShape, check_arrays, check_facts, read_archive
 
 
 def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts
 
 
 def read_checkpoint(
-    path: Path, method: str, like: Array, shapes: Mapping[str, Shape], kinds: Mapping[str, Any]
+    path: Path, method: str, like: Array, shapes: Mapping[str, ArrayShape], kinds: Mapping[str, Any]
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read a checkpoint, and check that it fits the optimizer and the picture.
 

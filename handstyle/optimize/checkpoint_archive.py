@@ -18,7 +18,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.mapped import is_large, split_pieces
 
-Shape = tuple[int | None, ...]  # None: any length
+ArrayShape = tuple[int | None, ...]  # None: any length
 HOST = "host_"  # arrays whose name begins with it are float64 and stay on the host
 FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
 MAX_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
@@ -86,7 +86,7 @@ def _check_archive(stream: IO[bytes]) -> None:
 
 
 def check_arrays(
-    path: Path, method: str, arrays: Mapping[str, Array], shapes: Mapping[str, Shape], dtype: DTypeLike
+    path: Path, method: str, arrays: Mapping[str, Array], shapes: Mapping[str, ArrayShape], dtype: DTypeLike
 ) -> None:
     """Raise `HandstyleError` if an array is missing in a checkpoint, or has another shape or dtype or infinite values.
 

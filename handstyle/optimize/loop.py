@@ -11,13 +11,13 @@ from typing import Any, TypedDict, TypeVar
 from handstyle.foundations.backend import Array
 from handstyle.foundations.mapped import copy_array
 from handstyle.optimize.checkpoint import read_checkpoint, write_checkpoint
-from handstyle.optimize.checkpoint_archive import Shape
+from handstyle.optimize.checkpoint_archive import ArrayShape
 from handstyle.optimize.endings import describe_exception, describe_settled
 from handstyle.optimize.objective import Evaluable, NonFiniteError
 from handstyle.optimize.trace import Callback, Iteration, Outcome, Reason
 
 Box = tuple[float, float]  # lower and upper bound of every value of the picture
-Step = Callable[[Array, Array], tuple[Array, Array]]
+StepFunction = Callable[[Array, Array], tuple[Array, Array]]
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and all other values as JSON
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
 OWN_FACTS = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
@@ -254,7 +254,7 @@ class Loop:
         assert self.best_v is not None
         return Outcome(self.best_v, self.best_value, *self.reason, self.trace, self.count)
 
-    def begin(self, v0: Array, shapes: Mapping[str, Shape] = {}, kinds: Mapping[str, Any] = {}) -> State:
+    def begin(self, v0: Array, shapes: Mapping[str, ArrayShape] = {}, kinds: Mapping[str, Any] = {}) -> State:
         """Return the state in which the run begins: the start alone, or that of the checkpoint to resume from.
 
         Count, trace and best picture of the checkpoint are restored.
@@ -303,7 +303,7 @@ class Loop:
         self.started = time.perf_counter() - facts["seconds"]
         return arrays, facts
 
-    def take_steps(self, v: Array, iterations: int, step: Step, state: Callable[[Array], State]) -> Outcome:
+    def take_steps(self, v: Array, iterations: int, step: StepFunction, state: Callable[[Array], State]) -> Outcome:
         """Make steps without a line search, with one evaluation each.
 
         Parameters
