@@ -117,7 +117,7 @@ COMMANDS = {  # its words, and a function that it calls while it works
     "report": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
     "check": ("--quick", "handstyle.painting.selfcheck:check_adjoint"),
     "info": ("", "handstyle.cli.inspecting:summary"),
-    "plan": ("--size 64", "handstyle.painting.memory:RunMemory.needs"),
+    "plan": ("--size 64", "handstyle.painting.memory:RunMemory.fitted"),
     "plan trying": ("--size 64", "handstyle.optimize.objective:Objective.__call__"),
     "bench": ("32", "handstyle.cli.bench:interleave"),
     "weights": ("verify vgg19-slim", "handstyle.cli.weights:verify"),
