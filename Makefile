@@ -1,6 +1,7 @@
 # make demo    sets everything up and paints a picture
 # make test    sets everything up and passes the tests
 # make book    sets everything up and builds the book into docs/_build/html
+# make book-whole  computes, too, what `make book` left over after a change of the package that has much to paint
 # make book-pdf  prints it into docs/_build/handstyle.pdf, with a Chromium that is installed
 # make notebook  writes its chapters as Jupyter notebooks into docs/_build/notebooks
 PYTHON ?= python3
@@ -11,7 +12,7 @@ SPHINX = $(BIN)/sphinx-build -W -n --keep-going -q -j auto -b html docs docs/_bu
 HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
 export HANDSTYLE_TEST_DATA
 
-.PHONY: demo test lint types smoke book book-pdf notebook clean
+.PHONY: demo test lint types smoke book book-whole book-pdf notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/handstyle demo
@@ -29,12 +30,13 @@ types: $(VENV)/linted
 
 book: $(VENV)/booked
 	BOOK_FIRST=1 $(SPHINX)
-	@if [ -f docs/_build/later.txt ]; then \
-	    echo "the pages that show the change are in docs/_build/html; the rest follows:"; cat docs/_build/later.txt; \
-	    echo "$(SPHINX)"; $(SPHINX); fi
+	@if [ -f docs/_build/left_over.txt ]; then echo "left over, and marked:"; cat docs/_build/left_over.txt; fi
 	@echo "the book is in docs/_build/html/index.html"
 
-book-pdf: book
+book-whole: $(VENV)/booked
+	$(SPHINX)
+
+book-pdf: book-whole
 	$(BIN)/python -m pip install --quiet --group pdf
 	$(BIN)/python docs/book_pdf.py docs/_build/html docs/_build/handstyle.pdf
 

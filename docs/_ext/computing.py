@@ -3,10 +3,10 @@
 Both are kept with a record of what they ran (`recorder`) and are computed again when that has changed (`freshness`);
 one task a core, the longest first. Pages' outputs go into MyST-NB's cache, from which it takes them.
 
-With ``BOOK_FIRST`` in the environment only what shows the change is computed: where a module has changed, the cells and
-figures of the pages that explain or quote it. The rest stays as it was, and is listed in ``_build/later.txt``, unless
-it is soon done: by what it took when it was last computed, or because all runs of optimizers in what was computed could
-be kept (`paintings`). Then it follows at once, since a second pass takes half a minute of Sphinx's own.
+With ``BOOK_FIRST`` in the environment a build takes minutes after a change of any module: first come the cells and
+figures of the pages that explain or quote what has changed, then as much of the rest as is done in `REST` seconds, the
+shortest first. What is left over stays as it was and is listed in ``_build/left_over.txt``; the pages that show it say
+so. While all runs of optimizers can be kept (`paintings`), the rest is quick, and none of it is left over.
 """
 
 import importlib.metadata
@@ -48,8 +48,8 @@ LONGEST = ("mutants_painted", "preset_sheet", "color_ways", "scales", "regions")
 SHARING = ("parts", "starts", "style_scales", "task_colors", "kept", "tile_bugs")
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 FIRST = bool(os.environ.get("BOOK_FIRST"))
-LATER = DOCS / "_build" / "later.txt"
-SOON = 180.0  # seconds by the clock: if the rest takes no longer, it is computed in the first pass
+LEFT_OVER = DOCS / "_build" / "left_over.txt"
+REST = 120.0  # seconds by the clock after which nothing that has to be painted is begun, or would still run
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pillow", "scikit-image")
 worker = threading.local()  # its `server` runs the scripts of figures for a thread
 log = logging.getLogger(__name__)
@@ -153,9 +153,14 @@ def shown_by() -> dict[str, set[str]]:
         files = {f"{name.replace('.', '/')}.py" for name in explained.get(page, ())}
         quoted = re.findall(r"\{literalinclude\} (\S+)", text)
         files |= {Path(os.path.normpath(path.parent / name)).relative_to(ROOT).as_posix() for name in quoted}
-        for name in [page, *re.findall(r"\{drawn\} (\w+)", text)]:
+        for name in [page, *drawn_on(text)]:
             found.setdefault(name, {"", f"docs/fig/{name}.py"}).update(files)
     return found
+
+
+def drawn_on(text: str) -> list[str]:
+    """Return the figures that a page shows."""
+    return [drawn or shown for drawn, shown in re.findall(r"\{drawn\} (\w+)|_generated/fig/(\w+)/", text)]
 
 
 def seconds(task: Task) -> float:
@@ -171,12 +176,11 @@ def compute(app: Sphinx) -> None:
     changed = {task: changes(task, shared) for task in chain(figures(), pages(app, threading.Lock()))}
     tasks = sorted((task for task in changed if changed[task]), key=seconds, reverse=True)
     tasks.sort(key=lambda task: task.name in SHARING)
-    later = [task for task in tasks if FIRST and not changed[task] & about.get(task.name, {""})]
-    LATER.unlink(missing_ok=True)
+    rest = [task for task in tasks if FIRST and not changed[task] & about.get(task.name, {""})]
+    rest.sort(key=lambda task: (task.name in SHARING, seconds(task)))
+    tasks, left = [task for task in tasks if task not in rest], []
+    LEFT_OVER.unlink(missing_ok=True)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    if sum(map(seconds, later)) <= SOON * len(cores):
-        later = []
-    tasks = [task for task in tasks if task not in later]
     turn, servers, lock, runs = cycle(cores), [], threading.Lock(), {"painted": 0, "kept": 0}
     paintings.begin(ROOT, shared)
 
@@ -212,21 +216,34 @@ def compute(app: Sphinx) -> None:
                 runs[kind] += int((re.search(rf"(\d+) {kind}", used) or [0, 0])[1])
         return None
 
+    def one_more(task: Task) -> str | None:
+        if runs["painted"] and time.time() - began + seconds(task) > REST:
+            left.append(task)
+            return None
+        return one(task)
+
     with ThreadPoolExecutor(len(cores), initializer=begin) as pool:
-        failures = [failure for failure in pool.map(one, tasks) if failure]
-        if runs["kept"] and not runs["painted"]:  # the numbers are as they were, so the rest is quick
-            failures += [failure for failure in pool.map(one, later) if failure]
-            tasks, later = tasks + later, []
+        failures = [failure for failure in [*pool.map(one, tasks), *pool.map(one_more, rest)] if failure]
     for server in servers:
         server.communicate()
-    if later:
-        names = ", ".join(sorted(task.name for task in later))
-        LATER.write_text(f"{len(later)} ran what has changed ({sum(map(seconds, later)):.0f} s of a core): {names}\n")
+    if left:
+        names = ", ".join(sorted(task.name for task in left))
+        LEFT_OVER.write_text(f"{len(left)} ran what has changed ({sum(map(seconds, left)):.0f} s of a core): {names}\n")
     if any(runs.values()):
         print(f"{runs['painted']} runs of optimizers painted, {runs['kept']} kept: the same at two points as before")
     if failures:
         raise ExtensionError("figures and pages that could not be computed:\n" + "\n".join(failures))
-    app.env.computed = {task.name for task in tasks}
+    app.env.left_over = {task.name for task in left}
+    app.env.computed = {task.name for task in [*tasks, *rest]} - app.env.left_over
+
+
+def mark_left_over(app: Sphinx, error: Exception | None) -> None:
+    """Write beside the pages which of them show what is left over; `book.js` says so on them."""
+    if error is None and app.builder.format == "html":
+        texts = {page: Path(app.env.doc2path(page)).read_text(encoding="utf-8") for page in app.env.found_docs}
+        pages = [page for page, text in texts.items() if app.env.left_over.intersection([page, *drawn_on(text)])]
+        script = f"const leftOver = {json.dumps(sorted(pages))};\n"
+        (Path(app.outdir) / "_static" / "left_over.js").write_text(script)
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> set[str]:
@@ -237,4 +254,5 @@ def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, remov
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", compute, priority=600)  # behind MyST-NB, whose settings say how pages are read
     app.connect("env-get-outdated", outdated)
+    app.connect("build-finished", mark_left_over)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

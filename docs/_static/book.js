@@ -1,4 +1,4 @@
-// What is printed is dark on white, whatever the screen shows, only long code is broken, and what leads to a figure stands above it; and what the theme's sidebar leaves unnamed has a name.
+// What is printed is dark on white, whatever the screen shows, only long code is broken, and what leads to a figure stands above it; a page that is not up to date says so; and what the theme's sidebar leaves unnamed has a name.
 "use strict";
 
 (() => {
@@ -23,6 +23,16 @@
       const title = summary.closest("li").querySelector("a").textContent.trim();
       summary.setAttribute("aria-label", `pages of ${title}`);
     }
+  });
+
+  // A page whose pictures and outputs are older than the last change of the package says so.
+  addEventListener("DOMContentLoaded", () => {
+    if (!leftOver.some((name) => location.pathname.endsWith(`/${name}.html`))) return;
+    const note = document.createElement("p");
+    note.className = "left-over";
+    note.setAttribute("role", "note");
+    note.innerHTML = "Some of this page was computed before the last change of the package. <code>make book-whole</code> computes it again.";
+    document.querySelector(".bd-article h1").after(note);
   });
 
   // A formula in a line keeps the bracket before it and the stop or comma behind it: a line may end at neither.

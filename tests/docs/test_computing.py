@@ -198,7 +198,8 @@ def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their
     assert {"losses/gram", "shuffle"} <= gram
     assert "painting/controls" not in gram
     assert {"", "docs/fig/scales.py"} <= about["scales"]
-    assert {figure.name for figure in computing.figures()} - set(about) == {"parts"}  # the cards of the landing page
+    assert "parts" in computing.drawn_on("```\n:img-top: _generated/fig/parts/0.jpg\n")  # the cards of the landing page
+    assert {figure.name for figure in computing.figures()} <= set(about)
 
 
 @pytest.fixture
@@ -219,8 +220,8 @@ def near_and_far(kept, tmp_path, monkeypatch, computing):
         record.write_text(task.kept.read_text())
         tasks.append(computing.Task(name, record, "cells, ", True, draw(name)))
     for name, value in {
-        "LATER": tmp_path / "later.txt",
-        "SOON": 0.0,
+        "LEFT_OVER": tmp_path / "left_over.txt",
+        "REST": 0.5,
         "figures": lambda: tasks[:1],
         "pages": lambda app, lock: tasks[1:],
         "common": lambda: "all",
@@ -236,15 +237,21 @@ def near_and_far(kept, tmp_path, monkeypatch, computing):
 def first_pass(monkeypatch, computing):
     monkeypatch.setattr(computing, "FIRST", True)
     freshness.module.cache_clear()
-    computing.compute(SimpleNamespace(env=SimpleNamespace()))
+    app = SimpleNamespace(env=SimpleNamespace())
+    computing.compute(app)
+    return app.env
 
 
-def test_what_is_soon_done_has_no_pass_of_its_own(near_and_far, monkeypatch, computing):
-    tasks, computed, _ = near_and_far
-    monkeypatch.setattr(computing, "SOON", computing.seconds(tasks[1]))
-    first_pass(monkeypatch, computing)
-    assert sorted(computed) == ["far", "near"]
-    assert not computing.LATER.is_file()
+@pytest.mark.parametrize(("ends", "limit"), [("1 painted, 0 kept", 5.0), ("0 painted, 1 kept", 0.5), ("", 0.5)])
+def test_the_rest_is_computed_at_once_if_it_is_soon_done_or_nothing_had_to_be_painted(
+    near_and_far, monkeypatch, computing, ends, limit
+):
+    _, computed, used = near_and_far
+    used.append(f"0.1 s, {ends}")
+    monkeypatch.setattr(computing, "REST", limit)
+    assert first_pass(monkeypatch, computing).left_over == set()
+    assert computed == ["near", "far"]
+    assert not computing.LEFT_OVER.is_file()
 
 
 def test_a_task_whose_runs_were_kept_is_still_known_to_be_long(near_and_far, monkeypatch, computing):
@@ -261,25 +268,42 @@ def test_a_task_that_painted_all_of_its_runs_takes_what_it_took(near_and_far, mo
     assert computing.seconds(tasks[0]) == 0.1
 
 
-def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(
+def test_what_has_much_to_paint_is_left_over_until_the_whole_book_is_asked_for(
     near_and_far, kept, monkeypatch, computing
 ):
-    tasks, computed, _ = near_and_far
-    program, later = kept[0] / "figure.py", computing.LATER
+    tasks, computed, used = near_and_far
+    used.append("0.1 s, 1 painted, 0 kept")
+    program, listed = kept[0] / "figure.py", computing.LEFT_OVER
     app = SimpleNamespace(env=SimpleNamespace())
-    for first, expected, listed in ((True, {"near"}, True), (False, {"far"}, False), (True, set(), False)):
+    for first, expected, left in ((True, {"near"}, {"far"}), (False, {"far"}, set()), (True, set(), set())):
         monkeypatch.setattr(computing, "FIRST", first)
         freshness.module.cache_clear()
         computing.compute(app)
-        assert app.env.computed == expected
-        assert later.is_file() == listed
+        assert (app.env.computed, app.env.left_over) == (expected, left)
+        assert listed.is_file() == bool(left)
+        if left:
+            assert listed.read_text() == "1 ran what has changed (1 s of a core): far\n"
     assert computed == ["near", "far"]
-    program.write_text("print(1)\n")  # of which neither is about: all of it is for the second pass
-    monkeypatch.setattr(computing, "FIRST", True)
-    freshness.module.cache_clear()
-    computing.compute(app)
-    assert later.read_text().endswith(": far, near\n")
+    program.write_text("print(1)\n")
     os.utime(program, (1 << 32, 1 << 32))  # as if it were written while the next build computes
     monkeypatch.setattr(computing, "FIRST", False)
+    freshness.module.cache_clear()
     computing.compute(app)
     assert computing.changes(tasks[0], "all") == {"figure.py"}
+
+
+def test_pages_that_show_what_is_left_over_are_named_beside_them(tmp_path, computing):
+    (tmp_path / "_static").mkdir()
+    for page, text in {
+        "a": ":::{drawn} far\n",
+        "b": "_generated/fig/far/0.jpg",
+        "c": ":::{drawn} near\n",
+        "far": "",
+    }.items():
+        (tmp_path / f"{page}.md").write_text(text)
+    environment = SimpleNamespace(
+        found_docs={"a", "b", "c", "far"}, left_over={"far"}, doc2path=lambda page: tmp_path / f"{page}.md"
+    )
+    app = SimpleNamespace(env=environment, outdir=tmp_path, builder=SimpleNamespace(format="html"))
+    computing.mark_left_over(app, None)
+    assert (tmp_path / "_static/left_over.js").read_text() == 'const leftOver = ["a", "b", "far"];\n'

@@ -242,6 +242,22 @@ def test_a_bug_is_shown_with_its_picture_beside_its_code(browser):
         assert code["width"] > 400
 
 
+def test_the_book_is_whole_and_a_page_that_is_not_says_so(browser, tmp_path):
+    note = "document.querySelector('.bd-article h1 + p.left-over')?.innerText"
+    browser.open(address("network/relu"))
+    assert browser.run("leftOver") == [], "make book-whole"
+    assert browser.run(note) is None
+    (tmp_path / "_static").mkdir()
+    for file in (SITE / "_static").iterdir():
+        (tmp_path / "_static" / file.name).symlink_to(file)
+    (tmp_path / "_static/left_over.js").unlink()
+    (tmp_path / "_static/left_over.js").write_text('const leftOver = ["network/relu"];')
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network/relu.html").write_bytes((SITE / "network/relu.html").read_bytes())
+    browser.open(f"file://{tmp_path}/network/relu.html")
+    assert browser.run(note).startswith("Some of this page was computed before the last change of the package.")
+
+
 def test_the_contents_say_which_chapters_are_not_written(browser):
     unwritten = [c for c in CHAPTERS if "Not yet written" in (DOCS / f"{c.page}.md").read_text(encoding="utf-8")]
     browser.open(address("index"))
