@@ -125,7 +125,7 @@ class _FrameJob(Job):
         said = frame_facts(self.picture)
         changed: dict[str, Any] = {}
         if said.get("start") == LAST_FRAME:
-            changed = Start.follows(shared.settings.config) | {"init": str(self.init)}
+            changed = Start.later_settings(shared.settings.config) | {"init": str(self.init)}
         found = differences(shared, self.photograph, recipe, **changed)
         if said.get("temporal_weight") != self.weight:
             found.append(f"temporal_weight {said.get('temporal_weight')}")

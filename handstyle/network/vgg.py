@@ -20,7 +20,7 @@ from handstyle.network.sequence import Network as Network  # also importable fro
 # Convolutions in each of the five blocks, and the published widths of the blocks.
 ARCHITECTURES: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 WIDTHS = (64, 128, 256, 512, 512)
-SLIM_WIDTHS = (16, 32, 64, 128, 128)
+QUARTER_WIDTHS = (16, 32, 64, 128, 128)
 
 
 @dataclass(frozen=True)
@@ -158,19 +158,19 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
 
 
 def random_weights(
-    architecture: str = "vgg19", widths: tuple[int, ...] = SLIM_WIDTHS, seed: int = 0, deepest: str = "conv5_1"
+    architecture: str = "vgg19", widths: tuple[int, ...] = QUARTER_WIDTHS, seed: int = 0, deepest: str = "conv5_1"
 ) -> Weights:
     """Draw random weights, as of a network before its training.
 
-    Random filters already carry textures (Ustyuzhaninov et al. 2016, arXiv 1606.00021); the demo and the book use
-    them wherever trained weights would be a download.
+    Random filters already carry textures (Ustyuzhaninov et al. 2016, arXiv 1606.00021). The tests and the book use them
+    where shapes, times and gradients matter and what the features mean does not.
 
     Parameters
     ----------
     architecture : {"vgg16", "vgg19"}
         The network whose layer names and depth are used.
     widths : tuple of five ints
-        Channels of each block.
+        Channels of each block; a quarter of the published ones by default.
     seed : int
         Seed of the random numbers.
     deepest : str
@@ -192,7 +192,7 @@ def random_weights(
     names = convolution_names(architecture)
     check_name("layer", deepest, names)
     if len(widths) != 5 or min(widths) < 1:
-        raise HandstyleError(f"widths {widths}: give five, one a block, each 1 or more, such as {SLIM_WIDTHS}")
+        raise HandstyleError(f"widths {widths}: give five, one a block, each 1 or more, such as {QUARTER_WIDTHS}")
     rng = np.random.default_rng(seed)
     layers: dict[str, tuple[Array, Array]] = {}
     C = 3

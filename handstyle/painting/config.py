@@ -678,12 +678,12 @@ match-after, histogram, histogram-after
             yield f"semantic_weight={self.semantic_weight}: all paintings are searched together; use blend='targets'"
 
     @property
-    def style_counts(self) -> bool:
+    def has_style_weight(self) -> bool:
         """Whether the strength or the weight of the style is above 0.
 
         Examples
         --------
-        >>> StyleConfig(strength=0.5).style_counts, StyleConfig(style_weight=0).style_counts
+        >>> StyleConfig(strength=0.5).has_style_weight, StyleConfig(style_weight=0).has_style_weight
         (True, False)
         """
         return bool(self.strength or self.style_weight)
@@ -697,7 +697,7 @@ match-after, histogram, histogram-after
         >>> StyleConfig(strength=0).has_style, StyleConfig(strength=0, means_weight=1).has_style
         (False, True)
         """
-        return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
+        return bool(self.style_layers) and (self.has_style_weight or self.means_weight > 0)
 
     def layer_weights(self, loss: Literal["style", "content"]) -> dict[str, float]:
         """Return the weight of each layer of a loss: that of `style_layer_weights` or `content_layer_weights`, or 1.

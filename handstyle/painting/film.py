@@ -125,14 +125,14 @@ class Start:
     previous: str = ""
 
     @staticmethod
-    def follows(config: StyleConfig) -> dict[str, Any]:
+    def later_settings(config: StyleConfig) -> dict[str, Any]:
         """Return the settings of a frame that starts from the last one, where they differ from those of the film.
 
         Such a frame has no noise and one scale, with the iterations of the film's finest.
 
         Examples
         --------
-        >>> Start.follows(StyleConfig(iterations_by_scale=(300, 100)))
+        >>> Start.later_settings(StyleConfig(iterations_by_scale=(300, 100)))
         {'init_noise': 0.0, 'pyramid_min_size': 0, 'iterations_by_scale': (100,)}
         """
         return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
@@ -370,7 +370,7 @@ def start_frame(config: StyleConfig, photograph: Picture, last: Frame | None, we
         return anew
     target = warp(last.painted, backward)
     write_picture(init, np.where(certain[..., None], target, now), overwrite=True)
-    follows = replace(config, init=str(init), **Start.follows(config))
+    follows = replace(config, init=str(init), **Start.later_settings(config))
     return Start(follows, "", target, certain, weight, last.digest)
 
 

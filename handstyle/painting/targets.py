@@ -128,7 +128,7 @@ def has_moments(config: StyleConfig) -> bool:
     >>> has_moments(StyleConfig()), has_moments(StyleConfig(style_statistic="patches"))
     (True, False)
     """
-    style = config.style_counts and config.style_statistic != "patches"
+    style = config.has_style_weight and config.style_statistic != "patches"
     return (style or config.means_weight > 0) and bool(config.style_layers)
 
 
@@ -140,7 +140,7 @@ def has_patches(config: StyleConfig) -> bool:
     >>> has_patches(StyleConfig()), has_patches(StyleConfig(style_statistic="patches"))
     (False, True)
     """
-    return config.style_statistic == "patches" and config.style_counts and bool(config.style_layers)
+    return config.style_statistic == "patches" and config.has_style_weight and bool(config.style_layers)
 
 
 @dataclass(frozen=True)

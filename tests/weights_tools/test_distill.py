@@ -251,6 +251,12 @@ def test_pruning_to_the_full_width_gives_the_teacher_again():
     assert np.linalg.norm(scale * found - expected) < 0.02 * np.linalg.norm(expected)
 
 
+def test_a_layer_without_a_feature_is_an_error():
+    dark = {name: (w, b - 1e6) for name, (w, b) in TEACHER.layers.items()}
+    with pytest.raises(HandstyleError, match="conv1_1: the teacher's channels are zero on all pictures"):
+        prune(Weights("vgg19", "caffe", dark, {}), {"conv1_1": 4}, [training_picture((7,), 32, [])], TAPS)
+
+
 def test_what_the_rectifier_hides_is_no_error():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.random((400, 3)), np.ones((400, 1))], axis=1)

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, preprocess_forward
 from handstyle.network.padding import pad_forward
 from handstyle.network.sequence import Convolution, Layer, Pool
@@ -151,6 +152,11 @@ def prune(
     -------
     Pruned
 
+    Raises
+    ------
+    HandstyleError
+        If all channels of a layer, the teacher's or those of the small network, are zero on all pictures.
+
     Examples
     --------
     >>> from handstyle.network.vgg import random_weights
@@ -173,6 +179,8 @@ def prune(
             name, rectifier = layer.name, layer.name.replace("conv", "relu")
             large = spread(partial(_forward_layer, layer), large)
             second = np.sum(spread(_second_moments, large), axis=0)
+            if not second.any():
+                raise HandstyleError(f"{name}: the teacher's channels are zero on all pictures; give other pictures")
             kept = select_channels(second, _metric(network, name, rectifier in taps, second), widths[name])
             places = [rng.choice(f.shape[0] * f.shape[1], _rows_per_picture(rows, f, len(large)), False) for f in large]
             rms = spread(_rectified_rms, large)
@@ -188,7 +196,12 @@ def prune(
             small = spread(_rectify, spread(partial(_forward_layer, student), small))
             large = spread(_rectify, large)
             # One scale a layer: features of unit mean square suit half precision and the descent that follows.
-            scale = np.float32(1 / np.sqrt(np.mean([np.mean(np.square(s)) for s in small])))
+            square = np.mean([np.mean(np.square(s)) for s in small])
+            if not square:
+                raise HandstyleError(
+                    f"{name}: its {widths[name]} channels are zero on all pictures; give it more channels"
+                )
+            scale = np.float32(1 / np.sqrt(square))
             small = spread(partial(np.multiply, scale), small)
             decoder, error = fit_decoder(small, large)
             if len(decoder) == decoder.shape[1]:
