@@ -25,7 +25,7 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
 PAINTED = DOCS / "_generated" / "fig" / "mutants"
-SHOWN = 192  # pixels: the width of a picture on the page
+SHOWN = 256  # pixels: the width of a picture on the page
 HEADINGS = ("no.", "bug", "picture", "loss", "what is wrong", "seen by", "not seen by", "what it paints", "chapter")
 
 

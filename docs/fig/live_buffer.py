@@ -8,7 +8,7 @@ from fig.problem import town
 from handstyle.losses.terms import Term
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.objective import Evaluable, Objective
-from tests.mutants.paint import FastNetwork
+from tests.support.fast_network import FastNetwork
 
 
 class Unweighted:

@@ -7,7 +7,7 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.regions import carry_mask
 from handstyle.optimize.objective import Objective
-from tests.mutants.paint import FastNetwork
+from tests.support.fast_network import FastNetwork
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1")
 

@@ -6,7 +6,7 @@ from fig.common import command, network, painting, save, two_runs
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.optimize.objective import Objective
-from tests.mutants.paint import FastNetwork
+from tests.support.fast_network import FastNetwork
 
 
 class Normalized(StyleTerm):

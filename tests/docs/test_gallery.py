@@ -47,7 +47,7 @@ def test_a_row_shows_the_picture_and_the_loss_that_the_build_has_painted(tmp_pat
     (tmp_path / "values.json").write_text('{"mask_forgotten": [12.5, 3.25]}')
     rows = {line.split('<th scope="row">')[1].split("<")[0]: line for line in by_row(gallery.table("../"))}
     painted, other = rows["mask forgotten"], rows["bias gradient averaged"]
-    assert 'src="../_static/mutants/mask_forgotten.png" width="192" height="108"' in painted  # as it was painted
+    assert 'src="../_static/mutants/mask_forgotten.png" width="256" height="144"' in painted  # as it was painted
     assert '<td data-key="3.84' in painted
     assert "12.50<br><small>genuine 3.25" in painted
     assert "<img" not in other

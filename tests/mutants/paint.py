@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mutants.harness import GENUINE
 from mutants.table import MUTANTS
+from support.fast_network import FastNetwork
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.kernels import tiles
-from handstyle.kernels.cpu.engine import auto_engine
 from handstyle.losses import content, gram, patches
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm
@@ -59,7 +59,8 @@ NOT_PAINTED |= FILMS
 NETWORK = {"conv3x3_forward", "conv3x3_backward", "correlate_tiles", "pad_backward", "relu", "max_pool", *TILED}
 NETWORK |= {"average_pool_backward", "sequence_forward", "sequence_backward"}
 # Mutants whose run is the genuine one to the last bit: it has no tie, mask, standard deviation or sum of features, its
-# taps are rectified, its Gram matrices symmetric and its pictures of one size. A test asks.
+# taps are rectified, its Gram matrices symmetric, its pictures of one size, and its first one within 0 to 255. A test
+# asks.
 WITHOUT_EFFECT = {
     "gradient_at_zero",
     "every_tie_gets_the_gradient",
@@ -71,6 +72,7 @@ WITHOUT_EFFECT = {
     "mask_not_applied",
     "divided_by_the_paintings_size",
     "content_gradient_masked_by_the_sign",
+    "branch_frozen_when_recorded",
 }
 
 
@@ -80,14 +82,6 @@ class Painted(NamedTuple):
     picture: Array
     value: float | None
     facts: dict[str, Any]
-
-
-class FastNetwork(ReferenceEngine):
-    """The reference's terms on the network of the CPU engine."""
-
-    def __init__(self) -> None:
-        engine = auto_engine()
-        self.forward, self.backward = engine.forward, engine.backward
 
 
 class Wrong(Evaluable):

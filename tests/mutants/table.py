@@ -455,6 +455,14 @@ MUTANTS = [
         "a good picture, in more than twice the evaluations",
     ),
     Mutant(
+        catalogue.branch_frozen_when_recorded,
+        "objective",
+        "a CUDA graph is recorded where no value lies outside 0 to 255, and leaves out the penalty for such values",
+        ("fresh",),
+        ANYWHERE,
+        f"{GOOD}, to the last bit: 2 % of its values are outside 0 to 255, with the penalty 0.4 %",
+    ),
+    Mutant(
         catalogue.halo_rounded_down,
         "halo_of",
         "a tile computes 64 pixels around what it owns, where a value of the fifth block sees 70",

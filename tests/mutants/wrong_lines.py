@@ -63,6 +63,7 @@ WRONG_LINES: dict[str, tuple[str, ...]] = {
     "picture_clipped_on_the_way_in": ("np.clip(v, 0, 255)",),
     "live_buffer_returned": ("return value, objective.buffer",),
     "gradient_of_the_picture_before": ("return value, before",),
+    "branch_frozen_when_recorded": ("if not hasattr", "if objective.launches_penalty"),
     # tiles
     "halo_rounded_down": ("radius // stride * stride",),
     "halo_counted_twice": ("inside = slice",),
