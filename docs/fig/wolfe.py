@@ -8,7 +8,7 @@ from handstyle.optimize.line_search import CURVATURE, DECREASE, Trial, strong_wo
 
 
 def value(t):
-    """Return a function that falls from 0, has its minimum near 1.9, and rises steeply."""
+    """Return a function that falls from 0, has its minimum near 2, and rises steeply."""
     return -2 * t + 0.1 * t**2 + 0.02 * t**5 + 0.1 * (1 - np.cos(3 * t))
 
 
