@@ -41,12 +41,12 @@ class KinksLab {
     this.place = place;
     place.innerHTML = `
       <div class="lab-row">
-        <div class="lab-cell"><label>the point x
-          <input type="range" min="-1.9" max="1.9" step="0.05" value="0.3" aria-label="the point x"></label></div>
-        <div class="lab-cell"><label>the step h, by its logarithm
-          <input type="range" min="-3" max="0" step="0.05" value="-0.4" aria-label="logarithm of the step"></label></div>
+        <div class="lab-cell"><label>the point x = <output></output><br><input type="range" min="-1.9" max="1.9" step="0.05" value="0.3" aria-label="the point x"></label></div>
+        <div class="lab-cell"><label>the step h = <output></output><br><input type="range" min="-3" max="0" step="0.05" value="-0.4" aria-label="logarithm of the step"></label></div>
       </div>
       <div class="lab-wide"><svg viewBox="0 0 592 192" role="img"></svg></div>
+      <p class="lab-legend"><i style="background:#3f86d0"></i>the point; <i style="background:#d9622b"></i>a step before and
+        behind it, and the line between, whose slope is the central difference</p>
       <div class="lab-sum" aria-live="polite"></div>`;
     this.sliders = [...place.querySelectorAll("input")];
     for (const slider of this.sliders) slider.addEventListener("input", () => this.update());
@@ -60,6 +60,9 @@ class KinksLab {
     const ends = [[x - h, behind], [x + h, ahead]].map(([at, value]) => [kinkX(at), kinkY(value)]);
     const bends = [KINK_PLOT.from - 1, ...KINKS, KINK_PLOT.to + 1].map((at) => `${kinkX(at)},${kinkY(zigzag(at))}`);
     const svg = this.place.querySelector("svg");
+    this.place.querySelectorAll("output").forEach((output, k) => {
+      output.textContent = k ? h.toPrecision(3) : signedNumber(x, 2);
+    });
     svg.setAttribute("aria-label", `a zigzag and a secant across ${between} kinks`);
     svg.innerHTML = `
       <polyline points="${bends.join(" ")}" fill="none" stroke="currentColor" stroke-width="2"/>

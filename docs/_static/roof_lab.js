@@ -7,10 +7,10 @@
 
 const ROOF_WIDTH = 640;
 const ROOF_HEIGHT = 300;
-const ROOF_LEFT = 60;
-const ROOF_BOTTOM = 44;
+const ROOF_LEFT = 70;
+const ROOF_BOTTOM = 34;
 const ROOF_X = [-1, 3.5]; // powers of ten of operations a byte
-const ROOF_Y = [9, 15]; // powers of ten of operations a second
+const ROOF_Y = [8, 15]; // powers of ten of operations a second
 const ROOF_SIDE = 512;
 const ROOF_CONVOLUTIONS = [
   ["conv1_1", 3, 64, 1], ["conv1_2", 64, 64, 1], ["conv2_1", 64, 128, 2], ["conv3_2", 256, 256, 4],
@@ -42,6 +42,8 @@ class RoofLab {
         <label>layer <select>${choices}</select></label></p>
       <div class="lab-wide" tabindex="0" role="group" aria-label="the roofline"><svg viewBox="0 0 ${ROOF_WIDTH} ${ROOF_HEIGHT}" style="width:100%;max-width:${ROOF_WIDTH}px;display:block" role="img"
         aria-label="Rate over operations a byte, both logarithmic: a slope and a flat roof, and a dot for each layer on it"></svg></div>
+      <p class="lab-legend">up: operations a second, across: operations a byte; a dot is a layer at 512 × 512,
+        <i style="background:#1f77d0"></i>waiting for arithmetic or <i style="background:#d9622b"></i>for memory</p>
       <div class="lab-sum" aria-live="polite"></div>`;
     for (const input of place.querySelectorAll("input, select")) input.addEventListener("input", () => this.update());
     this.update();
@@ -56,7 +58,7 @@ class RoofLab {
   }
 
   text(x, y, words, anchor) {
-    return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="13" fill="currentColor">${words}</text>`;
+    return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="currentColor">${words}</text>`;
   }
 
   update() {
@@ -66,20 +68,21 @@ class RoofLab {
     this.place.querySelector(".lab-flops-shown").textContent = `${(P / 1e9).toPrecision(3)} · 10⁹ operations a second`;
     this.place.querySelector(".lab-bytes-shown").textContent = `${(beta / 1e9).toPrecision(3)} · 10⁹ bytes a second`;
     const parts = [];
-    for (let k = 9; k <= 15; k += 2) {
+    for (let k = 8; k <= 14; k += 2) {
       const [x, y] = this.at(0.1, 10 ** k);
       parts.push(`<line x1="${x}" x2="${ROOF_WIDTH - 10}" y1="${y}" y2="${y}" stroke="currentColor" opacity="0.15"/>`);
       parts.push(this.text(x - 6, y + 4, `1e${k}`, "end"));
     }
-    for (const k of [0.1, 1, 10, 100, 1000]) parts.push(this.text(this.at(k, 1e9)[0], ROOF_HEIGHT - 26, k, "middle"));
-    parts.push(this.text(ROOF_WIDTH / 2, ROOF_HEIGHT - 6, "operations a byte", "middle"));
-    const line = [[0.1, 0.1 * beta], [P / beta, P], [10 ** ROOF_X[1], P]].map(([x, y]) => this.at(x, y).join(","));
+    for (const k of [0.1, 1, 10, 100, 1000]) parts.push(this.text(this.at(k, 1e9)[0], ROOF_HEIGHT - 8, k, "middle"));
+    const [left, right] = ROOF_X.map((power) => 10 ** power);
+    const balance = Math.min(Math.max(P / beta, left), right); // it may lie beyond what is shown
+    const line = [left, balance, right].map((x) => this.at(x, Math.min(P, x * beta)).join(","));
     parts.push(`<polyline points="${line.join(" ")}" fill="none" stroke="currentColor" stroke-width="2"/>`);
     for (const { name, F, Q } of this.layers) {
       const [x, y] = this.at(F / Q, Math.min(P, (F / Q) * beta));
       const fill = F / Q < P / beta ? "#d9622b" : "#1f77d0";
       parts.push(`<circle cx="${x}" cy="${y}" r="${name === chosen ? 8 : 4.5}" fill="${fill}"/>`);
-      if (name === chosen) parts.push(this.text(Math.min(x, ROOF_WIDTH - 60), y - 12, name, "middle"));
+      if (name === chosen) parts.push(this.text(Math.min(Math.max(x, ROOF_LEFT + 60), ROOF_WIDTH - 60), y - 14, name, "middle"));
     }
     this.place.querySelector("svg").innerHTML = parts.join("");
     const { name, F, Q } = this.layers.find((layer) => layer.name === chosen);

@@ -104,6 +104,8 @@ class SearchLab {
         <button type="button" class="lab-play">play</button></p>
       <canvas width="${SEARCH_WIDTH}" height="${SEARCH_HEIGHT}" role="img"
         aria-label="A function along a line, the trials of a search on it, and the cubic that proposed the last"></canvas>
+      <p class="lab-legend">across: the step, up: the value; <i style="background:#79b69a"></i>both conditions hold, a trial here
+        is taken; <i style="background:#d9622b"></i>the last trial</p>
       <div class="lab-sum" aria-live="polite"></div>`;
     this.canvas = place.querySelector("canvas");
     place.querySelector(".lab-first").addEventListener("input", () => {

@@ -7,8 +7,8 @@
 
 const V_WIDTH = 640;
 const V_HEIGHT = 260;
-const V_LEFT = 52;
-const V_BOTTOM = 34;
+const V_LEFT = 76;
+const V_BOTTOM = 38;
 const V_STEPS = [-13, -0.5]; // powers of ten
 const V_ERRORS = [-15, 1];
 const V_KINDS = { float64: { round: (a) => a, hue: "#1f77d0" }, float32: { round: Math.fround, hue: "#d9622b" } };
@@ -31,6 +31,8 @@ class VCurve {
           aria-label="the power of ten of the step"></label>
       <div class="lab-wide" tabindex="0" role="group" aria-label="the curves"><svg viewBox="0 0 ${V_WIDTH} ${V_HEIGHT}" style="width:100%;max-width:${V_WIDTH}px;display:block" role="img"
         aria-label="Relative error over the step, both logarithmic, in float64 and float32"></svg></div>
+      <p class="lab-legend">up: the relative error of the slope, across: the step;
+        <i style="background:${V_KINDS.float64.hue}"></i>float64, <i style="background:${V_KINDS.float32.hue}"></i>float32</p>
       <div class="lab-sum" aria-live="polite"></div>`;
     this.place = place;
     this.slider = place.querySelector("input");
@@ -42,11 +44,11 @@ class VCurve {
   at(step, error) {
     const across = (step - V_STEPS[0]) / (V_STEPS[1] - V_STEPS[0]);
     const up = (Math.max(error, V_ERRORS[0]) - V_ERRORS[0]) / (V_ERRORS[1] - V_ERRORS[0]);
-    return [V_LEFT + across * (V_WIDTH - V_LEFT - 8), (1 - up) * (V_HEIGHT - V_BOTTOM - 8) + 8];
+    return [V_LEFT + across * (V_WIDTH - V_LEFT - 8), (1 - up) * (V_HEIGHT - V_BOTTOM - 16) + 16];
   }
 
   text(x, y, words, anchor) {
-    return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="13" fill="currentColor">${words}</text>`;
+    return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="currentColor">${words}</text>`;
   }
 
   update() {

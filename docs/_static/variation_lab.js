@@ -63,11 +63,13 @@ class VariationLab {
     place.innerHTML = `
       <div class="lab-row"><div class="lab-cell">
         <canvas width="${N * ZOOM_X}" height="${HEIGHT}" role="img"
-          aria-label="A noisy step of 48 pixels and the smoothed curve through it"></canvas></div>
+          aria-label="A noisy step of 48 pixels and the smoothed curve through it"></canvas>
+        <p class="lab-legend">dots: a noisy edge of ${EDGE} gray levels; line: the same after smoothing</p></div>
       <div class="lab-cell">
         <p><label>power <input class="lab-power" type="range" min="1" max="3" step="0.05" value="1"></label>
           <output class="lab-power-shown"></output></p>
-        <p><label>strength <input class="lab-weight" type="range" min="0" max="100" value="50"></label></p>
+        <p><label>strength <input class="lab-weight" type="range" min="0" max="100" value="50"></label>
+          <output class="lab-weight-shown"></output></p>
         <p><label>spread an edge of ${EDGE} over <input class="lab-pixels" type="range" min="1" max="12" value="4"></label>
           <output class="lab-pixels-shown"></output> steps</p>
         <p>it costs <strong class="lab-cost"></strong> of what it costs in one</p></div></div>`;
@@ -97,6 +99,7 @@ class VariationLab {
     const ramp = Array.from({ length: k + 1 }, (_, i) => (EDGE * i) / k);
     const share = variation(ramp, power) / variation([0, EDGE], power);
     this.place.querySelector(".lab-power-shown").textContent = power.toFixed(2);
+    this.place.querySelector(".lab-weight-shown").textContent = weight.toPrecision(2);
     this.place.querySelector(".lab-pixels-shown").textContent = k;
     this.place.querySelector(".lab-cost").textContent = `${(100 * share).toFixed(1)} %`;
     this.curve = p;

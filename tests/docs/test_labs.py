@@ -247,6 +247,23 @@ def test_what_a_layer_waits_for_is_what_the_package_counts(lab, layer, shape):
     assert words.endswith("arithmetic" if computing > moving else "memory")
 
 
+@pytest.mark.parametrize("power", [9, 11, 13])
+def test_the_roof_rises_as_much_as_it_goes_along_whatever_the_memory(lab, power):
+    browser = lab("roof")
+    slide(browser, ".lab-flops", 14.5)  # for little memory the balance lies beyond the right edge
+    slide(browser, ".lab-bytes", power)
+    across, up = browser.run(
+        "(() => { const x = [...document.querySelectorAll('.lab-wide text')].filter(e => ['0.1', '1'].includes("
+        "e.textContent)).map(e => +e.getAttribute('x')), y = [...document.querySelectorAll('.lab-wide line')].map("
+        "e => +e.getAttribute('y1')); return [x[1] - x[0], (y[0] - y[1]) / 2]; })()"  # of a power of ten
+    )
+    (x0, y0), (x1, y1), _ = browser.run(
+        "document.querySelector('.lab-wide polyline').getAttribute('points').split(' ')"
+        ".map(p => p.split(',').map(Number))"
+    )
+    assert (y0 - y1) / up == pytest.approx((x1 - x0) / across)
+
+
 @pytest.mark.parametrize(
     ("way", "addresses"), [("a lane a channel", range(32)), ("a lane a pixel, 64", range(0, 2048, 64))]
 )
