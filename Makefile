@@ -1,7 +1,7 @@
 # make demo    sets everything up and paints a picture
 # make test    sets everything up and passes the tests
 # make book    sets everything up and builds the book into docs/_build/html
-# make book-whole  computes, too, what `make book` left over after a change of the package that has much to paint
+# make book-whole  computes, too, what `make book` left over to be done in minutes after a change of the package
 # make book-pdf  prints it into docs/_build/handstyle.pdf, with a Chromium that is installed
 # make notebook  writes its chapters as Jupyter notebooks into docs/_build/notebooks
 PYTHON ?= python3

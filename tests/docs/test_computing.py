@@ -242,11 +242,12 @@ def first_pass(monkeypatch, computing):
     return app.env
 
 
-@pytest.mark.parametrize(("ends", "limit"), [("1 painted, 0 kept", 5.0), ("0 painted, 1 kept", 0.5), ("", 0.5)])
+@pytest.mark.parametrize(("ends", "limit"), [("1 painted, 0 kept", 50.0), ("0 painted, 1 kept", 40.0), ("", 40.0)])
 def test_the_rest_is_computed_at_once_if_it_is_soon_done_or_nothing_had_to_be_painted(
     near_and_far, monkeypatch, computing, ends, limit
 ):
     _, computed, used = near_and_far
+    monkeypatch.setattr(computing, "seconds", lambda task: 45.0)
     used.append(f"0.1 s, {ends}")
     monkeypatch.setattr(computing, "REST", limit)
     assert first_pass(monkeypatch, computing).left_over == set()
