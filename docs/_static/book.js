@@ -155,13 +155,13 @@
     for (const e of document.querySelectorAll(".bd-article p mjx-container:not([display])")) { // a formula within a line
       e.classList.toggle("wide", e.firstElementChild.getBoundingClientRect().width > e.closest("p").clientWidth);
     }
-    for (const e of document.querySelectorAll(".bd-article :is(mjx-container, div.math, pre, figure, .lab-wide, .pst-scrollable-table-container)")) {
+    for (const e of document.querySelectorAll(".bd-article :is(mjx-container, div.math, pre, figure, .lab-wide, .cell_output, .pst-scrollable-table-container)")) {
       const scrolls = e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible";
       e.classList.toggle("scrolls", scrolls);
       e.classList.toggle("more", scrolls && e.scrollLeft + e.clientWidth < e.scrollWidth - 2);
       e.onscroll ??= () => e.classList.toggle("more", e.scrollLeft + e.clientWidth < e.scrollWidth - 2);
       if (scrolls) e.tabIndex = 0;
-      else if (e.matches("mjx-container, div.math, figure")) e.removeAttribute("tabindex");
+      else if (e.matches("mjx-container, div.math, figure, .cell_output")) e.removeAttribute("tabindex");
     }
   };
   // A number of a table, and its unit, stay on their line; words may be broken. A long name of the index is broken at its dots.

@@ -119,6 +119,23 @@ def test_no_line_begins_with_the_stop_behind_a_formula(browser):
     assert sum(browser.resize(width) or browser.run(BROKEN_OFF) for width in widths) == 0
 
 
+DRAWN_BY_CELLS = """[...document.querySelectorAll('.cell_output img[src$=".png"]')].map(i => [i.width / i.naturalWidth,
+    i.alt, getComputedStyle(i.closest('.cell_output')).overflowX])"""
+POINT = 100 / 72  # pixels of Matplotlib's; its smallest letters have ten points
+
+
+def test_letters_in_what_a_cell_draws_have_twelve_pixels_on_a_phone(browser):
+    browser.open(address("first_picture"))
+    for width in WIDTHS:
+        browser.resize(width)
+        drawn = browser.run(DRAWN_BY_CELLS)
+        assert drawn
+        for shrunk, alternative, overflow in drawn:
+            assert 10 * POINT * shrunk >= 12
+            assert not alternative.endswith(".png")
+            assert overflow == "auto"
+
+
 UNFOLD = """(async () => {
     for (const button of document.querySelectorAll('.solution button.toggle-button')) button.click();
     await new Promise(done => setTimeout(done, 1000));
