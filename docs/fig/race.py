@@ -52,7 +52,8 @@ def main(out, quick=True):
         objective, start = town()
         larger = Larger(objective)
         trace = run(larger if name == ROUNDS else objective, start).trace
-        spent, values = [row.evaluations for row in trace], [row.value for row in trace]
+        spent = [1, *(row.evaluations for row in trace)]  # the first evaluation is at the start
+        values = [objective(start)[0], *(row.value for row in trace)]
         if name == ROUNDS:
             values = larger.values[:n]
             spent = range(1, len(values) + 1)
