@@ -39,7 +39,8 @@ def main(out, quick=True):
         run = minimize_preconditioned(
             minimize_lbfgsb, objective, start, iterations, 30, exponent=exponent, callback=remember
         )
-        curves[name], outcomes[name] = [(row.evaluations, row.value) for row in run.trace], run
+        curves[name] = [(1, objective(start)[0]), *((row.evaluations, row.value) for row in run.trace)]
+        outcomes[name] = run
 
     def waves(v):
         return by_frequency(dctn(v.reshape(photo.shape), axes=(0, 1), norm="ortho"))

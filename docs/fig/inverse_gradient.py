@@ -26,10 +26,11 @@ def main(out, quick=True):
             run = minimize_preconditioned(minimize_lbfgsb, objective, start, n, exponent=0.5, evaluations=n)
         show(panel, run.v.reshape(objective.shape))
         panel.set_title(name, color=color)
-        values = np.minimum.accumulate([row.value for row in run.trace])
-        axes[2].semilogy([row.evaluations for row in run.trace], values, color=color)
+        values = [objective(start)[0], *(row.value for row in run.trace)]  # the first evaluation is at the start
+        spent = [1, *(row.evaluations for row in run.trace)]
+        axes[2].semilogy(spent, np.minimum.accumulate(values), color=color)
     axes[2].set(xlabel="evaluations", title="the value")
-    y_ticks(axes[2], 2, 5, 10)
+    y_ticks(axes[2], 2, 5, 10, 20)
     save(figure, out)
 
 
