@@ -36,6 +36,7 @@ extensions = [
     "computing",  # _ext/computing.py: what scripts and cells compute, again when what they ran has changed
     "gallery",  # _ext/gallery.py: the table of mutants
     "quoting",  # _ext/quoting.py: code quoted from the package, in pairs, with the equations' numbers
+    "searching",  # _ext/searching.py: what the search page shows of a page, and in which order
 ]
 exclude_patterns = ["_build", "README.md"]
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
@@ -96,6 +97,7 @@ html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = ["left_over.js", "book.js"]  # the first is written by _ext/computing.py
 html_show_search_summary = False  # it fetches the pages found, which a browser refuses from file://
+html_search_scorer = str(HERE / "_ext" / "search.js")
 html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_show_sphinx = False

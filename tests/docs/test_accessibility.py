@@ -9,11 +9,12 @@ from conftest_docs import DOCS
 
 SITE = DOCS / "_build" / "html"
 pytestmark = pytest.mark.slow
-# Of each kind one, and every page with an interactive figure.
+# Of each kind one, every page with an interactive figure, and those whose tables have formulas for headings.
 KINDS = (
     "index",
     "first_picture",
     "foundations/gradcheck",
+    "network/padding",
     "network/convolution",
     "network/pooling",
     "network/sequence",
@@ -21,6 +22,7 @@ KINDS = (
     "losses/gram",
     "losses/total_variation",
     "losses/regions",
+    "optimize/lbfgs",
     "optimize/lbfgsb",
     "kernels/counting",
     "kernels/winograd",

@@ -237,6 +237,21 @@ def test_search_finds_and_asks_nobody(browser):
     assert browser.troubles() == []
 
 
+def test_search_shows_chapters_first_who_speaks_of_it_most_and_where(browser):
+    browser.open(address("search") + "?q=line+search")
+    time.sleep(2)
+    found = browser.run(
+        "[...document.querySelectorAll('#search-results li')].map(e => [e.querySelector('a').textContent,"
+        " e.querySelector('a').pathname, e.querySelector('.context')?.innerText])"
+    )
+    titles = [title for title, _, _ in found]
+    assert {"L-BFGS-B", "Optimizers by hand"} == set(titles[:2])
+    modules = ["/_generated/" in path for _, path, _ in found]
+    assert modules == sorted(modules)
+    assert len(set(titles)) == len(titles)
+    assert all("line search" in (context or "").lower() for _, _, context in found[:2])
+
+
 def test_print_is_dark_on_white(browser):
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     browser.open(address("network/convolution"))
