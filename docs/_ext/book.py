@@ -308,6 +308,22 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: obj
     lines[:] = read
 
 
+def plain_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
+    """Shorten a signature to what a reader needs.
+
+    A protocol is not called, so it has none. A default that has fields of its own is shown by its class, a type or a
+    function by its name, and what is made anew for each object as three dots.
+    """
+    if signature is None:
+        return None
+    if what == "class" and getattr(obj, "_is_protocol", False):
+        return "", returned
+    signature = re.sub(r"<(?:class '|function )([\w.]+)'?>", r"\1", signature).replace("<factory>", "...")
+    return re.sub(r"=([A-Za-z_]\w*)\((?:[^()]|\([^()]*\))+\)", r"=\1(...)", signature), returned
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     TocTreeCollector.assign_section_numbers = number_chapters_through
     app.add_directive("drawn", Drawn)
@@ -315,6 +331,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for step in (reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("autodoc-process-signature", plain_signature)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_drawn)
     app.connect("build-finished", write_notebooks)

@@ -164,14 +164,21 @@
       else if (e.matches("mjx-container, div.math, figure, .cell_output")) e.removeAttribute("tabindex");
     }
   };
-  // A number of a table, and its unit, stay on their line; words may be broken. A long name of the index is broken at its dots.
+  // A number of a table, and its unit, stay on their line; words may be broken. A long name of a module is broken at its dots.
   const words = () => {
     for (const e of document.querySelectorAll(".bd-article td")) {
       e.classList.toggle("words", e.textContent.length > 20 || !/\d/.test(e.textContent));
       const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
       while (text.nextNode()) text.currentNode.data = text.currentNode.data.replace(/(\d) (?=(?:m?s|[kMG]i?B|px)\b)/g, "$1\u00a0");
     }
-    for (const e of document.querySelectorAll(".genindextable a")) e.innerHTML = e.innerHTML.replace(/[._](?=\w)/g, "$&<wbr>");
+    for (const e of document.querySelectorAll(".genindextable a, .bd-article :is(h1, .sig-prename, .sig-name), .bd-links a")) {
+      const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), found = [];
+      while (text.nextNode()) found.push(text.currentNode);
+      for (const node of found) {
+        const parts = node.data.split(/(?<=\w[._])(?=\w)/);
+        node.replaceWith(...parts.flatMap((part, k) => (k ? [document.createElement("wbr"), part] : [part])));
+      }
+    }
   };
 
   const fit = () => (narrow(), reach());

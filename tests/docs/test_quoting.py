@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from typing import Protocol
 
 import pytest
 from conftest_docs import DOCS, ROOT
@@ -142,3 +143,23 @@ def test_examples_in_the_reference_are_shown_as_they_are():
     lines = ["Return |x|.", "", ">>> {1} | {2}", "{1, 2}", "", ">>> for x in (1 | 2,):", "...     x | 4"]
     book.plain_docstring(None, "function", "f", None, None, lines)
     assert lines == ["Return \\|x\\|.", "", ">>> {1} | {2}", "{1, 2}", "", ">>> for x in (1 | 2,):", "...     x | 4"]
+
+
+def test_signatures_in_the_reference_say_what_a_reader_needs():
+    book = pytest.importorskip("book", reason="the extensions of the book are not installed: pip install --group docs")
+
+    def shown(signature, obj=None, what="function"):
+        return book.plain_signature(None, what, "f", obj, None, signature, None)
+
+    class Called(Protocol):
+        pass
+
+    assert shown(None) is None
+    assert shown("(*args, **kwargs)", Called, "class") == ("", None)
+    assert shown("(*args, **kwargs)", dict, "class") == ("(*args, **kwargs)", None)
+    assert shown("(a, flags=Flags(b=(1, 2), c=None), d=(0, 0))") == ("(a, flags=Flags(...), d=(0, 0))", None)
+    assert shown("(dtype=<class 'numpy.float32'>, add=<function add_lists>)") == (
+        "(dtype=numpy.float32, add=add_lists)",
+        None,
+    )
+    assert shown("(kept=<factory>)") == ("(kept=...)", None)

@@ -188,6 +188,25 @@ def test_a_wrapped_line_of_output_goes_on_behind_its_beginning(browser):
     assert min(found) > 20
 
 
+LINES_OF_TITLE = """(() => {
+    const text = document.createTreeWalker(document.querySelector('.bd-article h1'), NodeFilter.SHOW_TEXT), found = [];
+    while (text.nextNode()) {
+        const range = document.createRange();
+        range.selectNodeContents(text.currentNode);
+        found.push([text.currentNode.data, range.getClientRects().length]);
+    }
+    return found;
+})()"""
+
+
+def test_the_name_of_a_module_is_broken_at_its_dots(browser):
+    browser.open(address("_generated/api/handstyle.foundations.picture_bands"))
+    browser.resize(390)
+    found = browser.run(LINES_OF_TITLE)
+    assert "".join(text for text, _ in found).startswith("handstyle.foundations.picture_bands")
+    assert [text for text, lines in found if lines > 1] == []
+
+
 CHAPTERS_WITH_PAIRS = (
     "first_picture",
     "foundations/gradcheck",
