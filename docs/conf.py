@@ -34,6 +34,7 @@ extensions = [
     "sphinx_exercise",
     "book",  # _ext/book.py: figures, vendored MathJax, chapter numbers, generated pages
     "computing",  # _ext/computing.py: what scripts and cells compute, again when what they ran has changed
+    "flags",  # _ext/flags.py: an anchor for each flag of the command line
     "gallery",  # _ext/gallery.py: the table of mutants
     "quoting",  # _ext/quoting.py: code quoted from the package, in pairs, with the equations' numbers
     "searching",  # _ext/searching.py: what the search page shows of a page, and in which order

@@ -28,6 +28,7 @@ KINDS = (
     "kernels/winograd",
     "kernels/cuda",
     "painting/controls",
+    "painting/presets",
     "tasks/portrait",
     "reference/notation",
     "reference/mutants",

@@ -271,6 +271,17 @@ def test_search_shows_chapters_first_who_speaks_of_it_most_and_where(browser):
     assert all("line search" in (context or "").lower() for _, _, context in found[:2])
 
 
+def test_each_flag_of_the_command_line_has_an_anchor(browser):
+    browser.open(address("_generated/command_line") + "#handstyle-stylize--size")
+    size = "document.getElementById('handstyle-stylize--size')"
+    assert browser.run(f"{size}.textContent") == "--size"
+    assert 0 < browser.run(f"{size}.getBoundingClientRect().top") < 900  # in view
+    assert browser.run("document.querySelectorAll('[id^=handstyle-stylize--]').length") > 20
+    assert browser.run("new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size") == browser.run(
+        "document.querySelectorAll('[id]').length"
+    )
+
+
 def test_print_is_dark_on_white(browser):
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     browser.open(address("network/convolution"))
