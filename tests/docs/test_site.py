@@ -159,7 +159,7 @@ def test_what_goes_on_behind_the_right_edge_of_a_phone_says_so(browser):
     hint = "getComputedStyle(document.querySelector('figure.scrolls > figcaption'), '::before').content"
     assert "swipe" in browser.run(hint)
     browser.open(address("kernels/counting"))
-    browser.resize(390)
+    browser.resize(540)  # up to 480 px the figure to play with is shown whole
     assert "swipe" in browser.run("getComputedStyle(document.querySelector('.lab-wide'), '::before').content")
     browser.open(address("foundations/backend"))
     browser.resize(390)
