@@ -299,7 +299,7 @@ def test_a_bug_is_shown_with_its_picture_beside_its_code(browser):
     for width in WIDTHS[:2]:
         browser.resize(width)
         picture, code = browser.run(boxes)
-        assert picture["width"] == 192
+        assert picture["width"] == 256
         assert code["left"] > picture["right"]
         assert code["width"] > 400
 
