@@ -370,8 +370,8 @@ def start_frame(config: StyleConfig, photograph: Picture, last: Frame | None, we
         return anew
     target = warp(last.painted, backward)
     write_picture(init, np.where(certain[..., None], target, now), overwrite=True)
-    follows = replace(config, init=str(init), **Start.later_settings(config))
-    return Start(follows, "", target, certain, weight, last.digest)
+    later = replace(config, init=str(init), **Start.later_settings(config))
+    return Start(later, "", target, certain, weight, last.digest)
 
 
 def frames(

@@ -285,7 +285,12 @@ def test_what_has_much_to_paint_is_left_over_until_the_whole_book_is_asked_for(
         if left:
             assert listed.read_text() == "1 ran what has changed (1 s of a core): far\n"
     assert computed == ["near", "far"]
-    program.write_text("print(1)\n")
+    program.write_text("print(1)\n")  # of which neither is about: all of it is the rest
+    monkeypatch.setattr(computing, "FIRST", True)
+    monkeypatch.setattr(computing, "REST", -1.0)
+    freshness.module.cache_clear()
+    computing.compute(app)
+    assert listed.read_text().endswith(": far, near\n")
     os.utime(program, (1 << 32, 1 << 32))  # as if it were written while the next build computes
     monkeypatch.setattr(computing, "FIRST", False)
     freshness.module.cache_clear()
